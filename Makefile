@@ -1,0 +1,27 @@
+# The few verbs of this repository. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run test check deny bench
+
+help: ## list these verbs
+	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## build and start a development server: HTTPS on this machine, captured outbox, keys printed once
+	cargo run --locked -p sealwright -- dev
+
+test: ## install what the tests need, then everything: checks, Rust on both engines, SDK, independent verifiers
+	tools/install-test-deps.sh
+	@$(MAKE) --no-print-directory check
+	tools/test-rust.sh
+	tools/test-sdk.sh
+	tools/cross-checks.sh
+
+check: deny ## formatting, lints, dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+deny: ## licences, bans and sources of the dependencies, and a reason for each of them
+	tools/check-deps.sh
+
+bench: ## measure accepting, delivering and webhooks on both engines, beside Postfix + OpenDKIM (needs root for those)
+	tools/install-test-deps.sh
+	bench/run.sh

@@ -1,0 +1,486 @@
+//! Puts the parts together: from settings to a running process, and to its orderly end.
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::entry::admin;
+use crate::entry::api::{self, Api};
+use crate::entry::edge::{self, Listener, TlsSettingError};
+use crate::features::delivery::wire::{Timeouts, TlsMode};
+use crate::features::delivery::{self, Delivery};
+use crate::features::emails::Fresh;
+use crate::features::keys::Authenticator;
+use crate::features::webhooks::{self, Webhooks};
+use crate::id::{Id as _, NodeId};
+use crate::metrics::{KindLabel, Metrics};
+use crate::platform::Platform;
+use crate::platform::jobs::{HEARTBEAT_EVERY, Hints, Jobs, Kind, Stop};
+use crate::platform::net::{DnsConfig, Guard, HttpConfig, Net, NetSetupError};
+use crate::platform::store::{Location, Schema, Store, StoreError};
+use crate::platform::vault::{RootKey, Vault, VaultError, random};
+use axum::Router;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How often the coming days' partitions are looked after.
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(3600);
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Answers the API.
+    pub api: bool,
+    /// Delivers mail.
+    pub delivery: bool,
+    /// Sends webhooks.
+    pub webhooks: bool,
+}
+
+impl Roles {
+    /// Everything.
+    pub const ALL: Roles = Roles {
+        api: true,
+        delivery: true,
+        webhooks: true,
+    };
+
+    /// Reads a list such as `api,delivery`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut roles = Roles {
+            api: false,
+            delivery: false,
+            webhooks: false,
+        };
+        for word in text.split(',').map(str::trim) {
+            match word {
+                "all" => roles = Self::ALL,
+                "api" => roles.api = true,
+                "delivery" => roles.delivery = true,
+                "webhooks" => roles.webhooks = true,
+                _ => return None,
+            }
+        }
+        Some(roles)
+    }
+}
+
+/// Why a process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file or folder is in the way.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Another process has this store open.
+    #[error(
+        "{0} is in use by another sealwright; one process at a time opens an embedded store (PostgreSQL takes several)"
+    )]
+    InUse(String),
+    /// A setting does not fit.
+    #[error("setting {0}")]
+    Setting(String),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault can't be opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsSettingError),
+    /// The way out can't be set up.
+    #[error(transparent)]
+    Net(#[from] NetSetupError),
+}
+
+fn file_error(path: &Path, error: std::io::Error) -> StartError {
+    StartError::File {
+        path: path.display().to_string(),
+        error,
+    }
+}
+
+/// The stores of an installation.
+pub fn locations(config: &Config) -> (Location, Location) {
+    match &config.store.postgres_url {
+        Some(url) => {
+            let owner_url = config.store.postgres_owner_url.clone();
+            let at = |lanes| Location::Postgres {
+                url: url.clone(),
+                owner_url: owner_url.clone(),
+                lanes,
+            };
+            (at(config.store.postgres_lanes), at(1))
+        }
+        None => {
+            let at = |file| Location::Sqlite {
+                path: config.store.data_dir.join(file),
+            };
+            (at("data.db"), at("keyring.db"))
+        }
+    }
+}
+
+/// Where the root key is.
+pub fn root_key_path(config: &Config) -> PathBuf {
+    config
+        .vault
+        .root_key
+        .clone()
+        .unwrap_or_else(|| config.store.data_dir.join("root.key"))
+}
+
+/// Keeps an embedded store to one process; released when dropped.
+pub struct StoreLock(#[allow(dead_code, reason = "held for its lock")] Option<std::fs::File>);
+
+fn lock(config: &Config) -> Result<StoreLock, StartError> {
+    let folder = &config.store.data_dir;
+    std::fs::create_dir_all(folder).map_err(|error| file_error(folder, error))?;
+    if config.store.is_postgres() {
+        return Ok(StoreLock(None));
+    }
+    let path = folder.join("lock");
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
+    let file = file.map_err(|error| file_error(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(StoreLock(Some(file))),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StartError::InUse(folder.display().to_string())),
+        Err(std::fs::TryLockError::Error(error)) => Err(file_error(&path, error)),
+    }
+}
+
+/// Opens store and vault; makes the root key of a new installation.
+pub async fn open(config: &Config, clock: Clock) -> Result<(Platform, StoreLock), StartError> {
+    let lock = lock(config)?;
+    let (data, keyring) = locations(config);
+    let migrate = config.store.migrate_on_start;
+    let store = Store::open(&data, &Schema::DATA, migrate).await?;
+    let keyring = Store::open(&keyring, &Schema::KEYRING, migrate).await?;
+    let path = root_key_path(config);
+    let root = match RootKey::create(&path)? {
+        Some(new) => {
+            tracing::warn!(path = %path.display(), "made a new root key; keep a copy of it apart from the backups of the store");
+            new
+        }
+        None => RootKey::read(&path)?,
+    };
+    let vault = Vault::open(&root, &config.vault.region, keyring, clock.clone()).await?;
+    let node = NodeId::generate(clock.now(), random());
+    let platform = Platform {
+        store,
+        vault,
+        clock,
+        node,
+        hints: Arc::new(Hints::default()),
+        metrics: Arc::new(Metrics::default()),
+    };
+    platform
+        .store
+        .ensure_partitions(platform.clock.now().day())
+        .await?;
+    Ok((platform, lock))
+}
+
+/// The way out, as set.
+pub fn net(config: &Config) -> Result<Net, StartError> {
+    let extra_roots = match &config.net.extra_ca {
+        Some(path) => {
+            let roots = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            roots.map_err(|error| file_error(path, std::io::Error::other(error.to_string())))?
+        }
+        None => Vec::new(),
+    };
+    let guard = Guard::with_allowed(config.net.allow_private.clone());
+    let dns = DnsConfig {
+        servers: config.net.name_servers.clone(),
+    };
+    let local = config.webhooks.source_address.into_iter().collect();
+    Ok(Net::new(
+        guard,
+        dns,
+        HttpConfig {
+            local,
+            extra_roots,
+            ..HttpConfig::default()
+        },
+    )?)
+}
+
+/// How mail leaves, as set.
+pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError> {
+    let settings = &config.delivery;
+    let tls = match settings.tls.as_str() {
+        "opportunistic" => TlsMode::Opportunistic,
+        "required" => TlsMode::Required,
+        "off" => TlsMode::Off,
+        _ => {
+            return Err(StartError::Setting(
+                "delivery.tls: expected opportunistic, required or off".into(),
+            ));
+        }
+    };
+    Ok(delivery::Options {
+        ehlo_name: settings.ehlo_name.clone().unwrap_or_else(host_name),
+        static_route: settings.static_route,
+        port: settings.port,
+        source: settings.source_address,
+        concurrency_max: settings.concurrency_max.max(1),
+        connections_per_host_max: settings.connections_per_host_max.max(1),
+        tls,
+        expire_after: Duration::from_secs(settings.expire_hours.saturating_mul(3600)),
+        poll: Duration::from_millis(settings.poll_ms.max(10)),
+        timeouts: Timeouts::default(),
+    })
+}
+
+/// The machine's own name, as it calls itself.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() {
+        "localhost".to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
+/// Whether this process can do its work, as seen at the last look.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    problem: Mutex<Option<String>>,
+}
+
+impl Readiness {
+    /// What is wrong, if anything.
+    pub fn problem(&self) -> Option<String> {
+        self.problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, problem: Option<String>) {
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+}
+
+/// A running process.
+pub struct Running {
+    /// Address of the HTTPS listener; `None` without the API role.
+    pub address: Option<SocketAddr>,
+    /// Address of the metrics listener.
+    pub admin_address: Option<SocketAddr>,
+    /// What the features stand on.
+    pub platform: Platform,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    grace: Duration,
+    _lock: StoreLock,
+}
+
+/// Starts a process in the given roles. `more` adds routes to the HTTPS listener (the development pages).
+pub async fn start(config: &Config, roles: Roles, more: Router) -> Result<Running, StartError> {
+    let (platform, lock) = open(config, Clock::System).await?;
+    start_on(config, roles, more, platform, lock).await
+}
+
+/// Starts a process on a store and vault that are open already.
+pub async fn start_on(
+    config: &Config,
+    roles: Roles,
+    more: Router,
+    platform: Platform,
+    lock: StoreLock,
+) -> Result<Running, StartError> {
+    let (stop, stopped) = Stop::new();
+    let grace = Duration::from_secs(config.server.stop_timeout_s);
+    let readiness = Arc::new(Readiness::default());
+    let fresh = Arc::new(Fresh::default());
+    let jobs = Jobs::new(platform.store.clone(), platform.node.clone());
+    jobs.heartbeat(platform.clock.now()).await?;
+    if platform.store.is_sqlite() {
+        jobs.bury_others().await?;
+    }
+    let mut tasks = JoinSet::new();
+    tasks.spawn(watch_over(
+        platform.clone(),
+        jobs,
+        Arc::clone(&readiness),
+        Arc::clone(&fresh),
+        config.clone(),
+        stopped.clone(),
+    ));
+    let address = if roles.api {
+        let tls = edge::server_config(&config.server)?;
+        let listener = bind(config.server.listen, Some(tls), config.server.connections_max).await?;
+        let address = listener.address().ok();
+        let api = Api {
+            platform: platform.clone(),
+            fresh: Arc::clone(&fresh),
+            authenticator: Authenticator::default(),
+        };
+        // The fallback of the API's router answers every path that is not one of the others'.
+        let router = api::router(Arc::new(api))
+            .merge(admin::health(Arc::clone(&readiness)))
+            .merge(more);
+        tasks.spawn(listener.serve(router, stopped.clone(), grace));
+        address
+    } else {
+        None
+    };
+    let admin_address = match config.server.admin_listen {
+        Some(address) => {
+            let listener = bind(address, None, 64).await?;
+            let address = listener.address().ok();
+            let router = admin::router(Arc::clone(&readiness), Arc::clone(&platform.metrics));
+            tasks.spawn(listener.serve(router, stopped.clone(), grace));
+            address
+        }
+        None => None,
+    };
+    start_workers(config, roles, &platform, fresh, &stopped, &mut tasks)?;
+    Ok(Running {
+        address,
+        admin_address,
+        platform,
+        stop,
+        tasks,
+        grace,
+        _lock: lock,
+    })
+}
+
+async fn bind(
+    address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    connections_max: usize,
+) -> Result<Listener, StartError> {
+    let bound = Listener::bind(address, tls, connections_max).await;
+    bound.map_err(|error| StartError::Setting(format!("server.listen: {address} can't be bound: {error}")))
+}
+
+fn start_workers(
+    config: &Config,
+    roles: Roles,
+    platform: &Platform,
+    fresh: Arc<Fresh>,
+    stopped: &Stop,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), StartError> {
+    let net = net(config)?;
+    if roles.delivery {
+        let options = delivery_options(config)?;
+        let delivery = Delivery::new(
+            platform.clone(),
+            options,
+            fresh,
+            net.dns.clone(),
+            net.guard.clone(),
+        );
+        let delivery = delivery.map_err(|error| TlsSettingError::Pair(error.to_string()))?;
+        tasks.spawn(delivery.run(stopped.clone()));
+    }
+    if roles.webhooks {
+        let options = webhooks::Options {
+            concurrency_max: config.webhooks.concurrency_max.max(1),
+            timeout: Duration::from_secs(config.webhooks.timeout_s.max(1)),
+            poll: Duration::from_millis(config.delivery.poll_ms.max(10)),
+        };
+        tasks.spawn(Webhooks::new(platform.clone(), options, net.http).run(stopped.clone()));
+    }
+    Ok(())
+}
+
+/// Says that this node is alive, takes over from dead ones, measures the backlog, and notices when due mail stands still.
+async fn watch_over(
+    platform: Platform,
+    jobs: Jobs,
+    readiness: Arc<Readiness>,
+    fresh: Arc<Fresh>,
+    config: Config,
+    mut stop: Stop,
+) {
+    let mut maintained_at = platform.clock.now();
+    while !stop.is_set() {
+        let now = platform.clock.now();
+        let problem = match look(&platform, &jobs, &config).await {
+            Ok(problem) => problem,
+            Err(error) => Some(format!("the store is not usable: {error}")),
+        };
+        if let Some(problem) = &problem {
+            tracing::warn!(problem, "not ready");
+        }
+        readiness.set(problem);
+        fresh.sweep();
+        if now.since(maintained_at) >= MAINTENANCE_EVERY {
+            maintained_at = now;
+            if let Err(error) = platform.store.ensure_partitions(now.day()).await {
+                tracing::error!(%error, "partitions could not be made ahead of time; rows go to the default partition");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
+            () = stop.wait() => {}
+        }
+    }
+}
+
+async fn look(platform: &Platform, jobs: &Jobs, config: &Config) -> Result<Option<String>, StoreError> {
+    let now = platform.clock.now();
+    let taken = jobs.heartbeat(now).await?;
+    if taken > 0 {
+        tracing::warn!(jobs = taken, "took over the leases of a process that is gone");
+    }
+    let mut problem = None;
+    for backlog in jobs.backlog(now).await? {
+        let waited = backlog.oldest_due_at.map_or(Duration::ZERO, |at| now.since(at));
+        let label = KindLabel {
+            kind: backlog.kind.name(),
+        };
+        platform.metrics.jobs_due.get_or_create(&label).set(backlog.due);
+        platform
+            .metrics
+            .jobs_oldest_due_seconds
+            .get_or_create(&label)
+            .set(waited.as_secs_f64());
+        if backlog.kind == Kind::Deliver && waited > Duration::from_secs(config.delivery.stall_seconds) {
+            problem = Some(format!(
+                "mail has been due for {} s without an attempt",
+                waited.as_secs()
+            ));
+        }
+    }
+    Ok(problem)
+}
+
+impl Running {
+    /// Stops in order: no new requests, then requests and deliveries under way, then leases are given back.
+    pub async fn stop(mut self) {
+        // An error means that every task is gone already.
+        let _ = self.stop.send(true);
+        let finished = tokio::time::timeout(self.grace, async {
+            while self.tasks.join_next().await.is_some() {}
+        })
+        .await;
+        if finished.is_err() {
+            tracing::warn!("work under way did not end in time; its leases are given back");
+        }
+        let jobs = Jobs::new(self.platform.store.clone(), self.platform.node.clone());
+        if let Err(error) = jobs.leave().await {
+            tracing::warn!(%error, "leases could not be given back; others take them when this node is found dead");
+        }
+    }
+}

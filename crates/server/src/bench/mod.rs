@@ -1,0 +1,1 @@
+//! Measures this machine and this program on it, in the same run.

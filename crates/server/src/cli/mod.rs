@@ -1,0 +1,201 @@
+//! The command line. `--help`, the manual page and the reference of settings are all made from what is declared here and in `config`.
+
+mod bench;
+mod dev;
+mod doctor;
+mod operate;
+mod serve;
+
+use crate::config::{Config, ConfigError, Settings};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Exit code when the settings or the arguments are wrong.
+const EXIT_USAGE: u8 = 2;
+/// Exit code when the work failed.
+const EXIT_FAILED: u8 = 1;
+
+/// A self-hosted platform for the e-mail that programs send and receive.
+#[derive(Debug, Parser)]
+#[command(name = "sealwright", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where settings come from.
+#[derive(Debug, Clone, Args)]
+struct SettingArgs {
+    /// Settings file (TOML).
+    #[arg(long, global = true, env = "SEALWRIGHT_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One setting, as section.name=value; wins over the environment and the file. May be repeated.
+    #[arg(long = "set", global = true, value_name = "SETTING")]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve: answer the API, deliver mail, send webhooks.
+    Serve(serve::Serve),
+    /// Serve for development: embedded store, local certificate authority, captured outbox, keys printed once.
+    Dev(dev::Dev),
+    /// Bring the store's schema to the version of this program.
+    Migrate,
+    /// Organizations.
+    #[command(subcommand)]
+    Org(operate::OrgCommand),
+    /// Sending domains.
+    #[command(subcommand)]
+    Domain(operate::DomainCommand),
+    /// API keys.
+    #[command(subcommand)]
+    Key(operate::KeyCommand),
+    /// Measure this machine and this program on it, against each other.
+    Bench(bench::Bench),
+    /// Say in plain words what is wrong with this machine or its settings.
+    Doctor,
+    /// Settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the version, the schema versions and the store engines.
+    Version,
+    /// Print the manual page.
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print every setting with its manual (Markdown).
+    Reference,
+    /// Read the settings and say whether they fit.
+    Check,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] crate::app::StartError),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Failure {
+    fn of(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) => EXIT_USAGE,
+            Self::Start(_) | Self::Failed(_) => EXIT_FAILED,
+        }
+    }
+}
+
+/// Runs the program.
+#[allow(clippy::print_stderr, reason = "errors of the command line go to its user")]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("sealwright: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::of)?;
+    let settings = settings(&cli.settings)?;
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(serve) => serve.run(start(settings)?).await,
+            Command::Dev(dev) => dev.run(settings).await,
+            Command::Migrate => operate::migrate(&start(settings)?).await,
+            Command::Org(command) => command.run(&start(settings)?).await,
+            Command::Domain(command) => command.run(&start(settings)?).await,
+            Command::Key(command) => command.run(&start(settings)?).await,
+            Command::Bench(bench) => bench.run(&settings).await,
+            Command::Doctor => doctor::run(&settings).await,
+            Command::Config(ConfigCommand::Reference) => print(&crate::config::reference()),
+            Command::Config(ConfigCommand::Check) => settings
+                .config()
+                .map_err(Failure::from)
+                .and_then(|_| print("the settings fit\n")),
+            Command::Version => print(&version()),
+            Command::Man => manual(),
+        }
+    });
+    // Threads that wait for a slow peer must not hold up the end of a command that is done.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The settings from file, environment and flags.
+fn settings(args: &SettingArgs) -> Result<Settings, Failure> {
+    let mut settings = Settings::default();
+    if let Some(path) = &args.config {
+        settings = settings.file(path)?;
+    }
+    settings = settings.environment(std::env::vars())?;
+    for pair in &args.set {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::Usage(format!("--set {pair}: expected section.name=value")))?;
+        settings = settings.with(key, value)?;
+    }
+    Ok(settings)
+}
+
+fn start(settings: Settings) -> Result<Config, Failure> {
+    let config = settings.config()?;
+    crate::log::start(&config.log).map_err(Failure::Usage)?;
+    Ok(config)
+}
+
+/// Prints to standard output; a reader that went away is not an error of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::of(error)),
+        _ => Ok(()),
+    }
+}
+
+fn version() -> String {
+    use crate::platform::store::Schema;
+    let (data, keyring) = (Schema::DATA.version(), Schema::KEYRING.version());
+    let version = env!("CARGO_PKG_VERSION");
+    format!("sealwright {version}\nschema: data {data}, keyring {keyring}\nengines: sqlite, postgres\n")
+}
+
+fn manual() -> Result<(), Failure> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut page)
+        .map_err(Failure::of)?;
+    print(&String::from_utf8_lossy(&page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,166 @@
+//! Settings: one TOML file, `SEALWRIGHT_*` in the environment, flags; each later one wins.
+//!
+//! A setting is declared once, in [`settings!`] below: its doc comment is the manual, its key and its variable are derived from its
+//! place (`[delivery] ehlo_name` is `SEALWRIGHT_DELIVERY_EHLO_NAME`). Unknown settings are refused by name. A setting that is a
+//! [`Secret`] may be read from a file: `…_FILE` in the environment, `…_file` in TOML.
+
+mod read;
+
+pub use read::{ConfigError, Settings, reference};
+
+use crate::secret::Secret;
+use ipnet::IpNet;
+use read::{FromSetting, Reader, Section, Setting};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $section_doc:literal])*
+        [$section:ident] $section_type:ident {
+            $( $(#[doc = $doc:literal])* $name:ident: $type:ty = $default:literal, )*
+        }
+    )*) => {
+        /// All settings.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $( $(#[doc = $section_doc])* pub $section: $section_type, )*
+        }
+
+        $(
+            $(#[doc = $section_doc])*
+            #[derive(Debug, Clone)]
+            pub struct $section_type {
+                $( $(#[doc = $doc])* pub $name: $type, )*
+            }
+        )*
+
+        impl Config {
+            fn read(from: &Reader<'_>) -> Result<Self, ConfigError> {
+                Ok(Self {
+                    $( $section: $section_type {
+                        $( $name: from.setting(stringify!($section), stringify!($name), $default)?, )*
+                    }, )*
+                })
+            }
+        }
+
+        const SECTIONS: &[Section] = &[
+            $( Section {
+                name: stringify!($section),
+                doc: concat!($($section_doc, "\n"),*),
+                settings: &[ $( Setting {
+                    section: stringify!($section),
+                    name: stringify!($name),
+                    doc: concat!($($doc, "\n"),*),
+                    default: $default,
+                    kind: <$type as FromSetting>::KIND,
+                    is_secret: <$type as FromSetting>::IS_SECRET,
+                }, )* ],
+            }, )*
+        ];
+    };
+}
+
+settings! {
+    /// Where requests come in.
+    [server] Server {
+        /// Address and port of the HTTPS listener.
+        listen: SocketAddr = "127.0.0.1:8443",
+        /// Certificate chain (PEM). Without it `sealwright dev` makes a local authority of its own and `serve` refuses to start:
+        /// the API is never served without TLS.
+        tls_cert: Option<PathBuf> = "",
+        /// Private key of the certificate (PEM).
+        tls_key: Option<PathBuf> = "",
+        /// Oldest TLS version that clients may use: `1.3`, or `1.2` (then only forward-secret AEAD suites). 1.2 weakens the promise
+        /// that all traffic uses TLS 1.3.
+        tls_min: String = "1.3",
+        /// Connections served at once; further ones wait in the listener's backlog.
+        connections_max: usize = "10000",
+        /// Address and port of the metrics and health listener: plain HTTP, for the operator's own network only. Empty turns it
+        /// off; `/healthz` and `/readyz` are also served on the HTTPS listener, `/metrics` is not.
+        admin_listen: Option<SocketAddr> = "",
+        /// How long a stopping process waits for requests and deliveries under way before it leaves them to others, in seconds.
+        stop_timeout_s: u64 = "20",
+    }
+    /// Where rows are kept.
+    [store] StoreSettings {
+        /// Folder of the embedded store: `data.db`, `keyring.db` and, unless set elsewhere, `root.key`.
+        data_dir: PathBuf = "sealwright-data",
+        /// PostgreSQL connection string of the runtime login; empty uses the embedded SQLite. The login must be a member of the
+        /// roles `sealwright_app` and `sealwright_system` and should own nothing.
+        postgres_url: Option<Secret<String>> = "",
+        /// PostgreSQL connection string of the schema's owner, used only to migrate; the runtime login when empty.
+        postgres_owner_url: Option<Secret<String>> = "",
+        /// PostgreSQL connections that write. Units of work share commits on each; more than 16 do not help.
+        postgres_lanes: usize = "4",
+        /// Migrate the schema when the process starts. Turn it off where only the owner may change the schema, and run
+        /// `sealwright migrate` there.
+        migrate_on_start: bool = "true",
+    }
+    /// How values are sealed.
+    [vault] VaultSettings {
+        /// File of the root key (mode 0600); `root.key` in the data folder when empty. Whoever loses it loses everything that was sealed;
+        /// keep a copy apart from the store's backups.
+        root_key: Option<PathBuf> = "",
+        /// Region of this installation, bound into everything that is sealed: values do not open in another region.
+        region: String = "us",
+    }
+    /// How mail leaves.
+    [delivery] Delivery {
+        /// Name said in EHLO; should resolve to the sending address and back. The machine's host name when empty.
+        ehlo_name: Option<String> = "",
+        /// Send everything to this host and port instead of looking up the recipients' MX: a smart host, or a sink during development.
+        static_route: Option<SocketAddr> = "",
+        /// Port of receiving hosts. 25 in the world; other values are for test networks.
+        port: u16 = "25",
+        /// Source address of outgoing SMTP connections; the system's choice when empty.
+        source_address: Option<IpAddr> = "",
+        /// Deliveries under way at once in this process.
+        concurrency_max: usize = "512",
+        /// SMTP connections to one receiving host at once from this process.
+        connections_per_host_max: usize = "16",
+        /// TLS towards receiving hosts: `opportunistic` (use it when offered), `required` (defer otherwise), `off`.
+        tls: String = "opportunistic",
+        /// How long an e-mail is tried before it fails, in hours.
+        expire_hours: u64 = "72",
+        /// Milliseconds between two looks for due work; new mail is picked up at once, without waiting for the next look.
+        poll_ms: u64 = "500",
+        /// Seconds that due mail may stay unattempted before `/readyz` fails.
+        stall_seconds: u64 = "60",
+    }
+    /// How webhooks leave.
+    [webhooks] Webhooks {
+        /// Webhook requests under way at once in this process.
+        concurrency_max: usize = "256",
+        /// Seconds that one request may take, answer included.
+        timeout_s: u64 = "30",
+        /// Source address of webhook requests; the system's choice when empty.
+        source_address: Option<IpAddr> = "",
+    }
+    /// What may be reached from here.
+    [net] NetSettings {
+        /// Private networks that webhooks may reach all the same (CIDR, separated by commas). Everything that is not public is
+        /// refused otherwise; each entry opens a door to what lives there.
+        allow_private: Vec<IpNet> = "",
+        /// Name servers (address:port, separated by commas); the system's when empty.
+        name_servers: Vec<SocketAddr> = "",
+        /// Further certificate authorities (PEM) for webhook endpoints.
+        extra_ca: Option<PathBuf> = "",
+    }
+    /// What is written down.
+    [log] Log {
+        /// `json` or `human`; human when standard error is a terminal and this is empty.
+        format: Option<String> = "",
+        /// Which messages: `error`, `warn`, `info`, `debug`, or a filter such as `info,sealwright::features::delivery=debug`.
+        /// No level writes addresses, subjects, bodies or secrets.
+        filter: String = "info",
+    }
+}
+
+impl StoreSettings {
+    /// Whether PostgreSQL is used.
+    pub fn is_postgres(&self) -> bool {
+        self.postgres_url.is_some()
+    }
+}

@@ -1,0 +1,178 @@
+//! The body of `POST /v1/emails`, and how it becomes a draft.
+
+use crate::entry::api::json::OWN_WORDS;
+use crate::entry::api::mailbox::{MailboxField, MailboxList};
+use crate::features::emails::{Attachment, Draft, DraftError};
+use crate::features::events::{Metadata, Scalar, plain_number};
+use crate::limits::{ATTACHMENT_BYTES_MAX, SUBJECT_CHARS_MAX};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sealwright_mail::header::{ContentId, ContentType, FileName, HeaderName, HeaderText};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use std::fmt;
+
+/// The body as it is sent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct NewEmail {
+    from: MailboxField,
+    to: MailboxList,
+    subject: String,
+    html: Option<String>,
+    text: Option<String>,
+    #[serde(default)]
+    cc: MailboxList,
+    #[serde(default)]
+    bcc: MailboxList,
+    #[serde(default)]
+    reply_to: MailboxList,
+    #[serde(default)]
+    headers: HeaderFields,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    metadata: MetadataField,
+    #[serde(default)]
+    attachments: Vec<AttachmentField>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct AttachmentField {
+    filename: String,
+    content: String,
+    content_type: Option<String>,
+    cid: Option<String>,
+}
+
+impl NewEmail {
+    /// Parses every field; refusals name it.
+    pub(super) fn draft(self) -> Result<Draft, DraftError> {
+        if self.subject.chars().count() > SUBJECT_CHARS_MAX {
+            return Err(DraftError::new(
+                "subject",
+                format!("a subject has at most {SUBJECT_CHARS_MAX} characters"),
+            ));
+        }
+        let attachment =
+            |(index, field): (usize, AttachmentField)| field.attachment(&format!("attachments/{index}"));
+        Ok(Draft {
+            from: self.from.parse("from")?,
+            to: self.to.parse("to")?,
+            cc: self.cc.parse("cc")?,
+            bcc: self.bcc.parse("bcc")?,
+            reply_to: self.reply_to.parse("replyTo")?,
+            subject: HeaderText::parse(&self.subject)
+                .map_err(|error| DraftError::new("subject", error.to_string()))?,
+            html: self.html,
+            text: self.text,
+            headers: self.headers.parse()?,
+            tags: self.tags,
+            metadata: self.metadata.0,
+            attachments: self
+                .attachments
+                .into_iter()
+                .enumerate()
+                .map(attachment)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl AttachmentField {
+    fn attachment(self, place: &str) -> Result<Attachment, DraftError> {
+        let refused = |field: &str, error: &dyn fmt::Display| {
+            DraftError::new(format!("{place}/{field}"), error.to_string())
+        };
+        let content_type = match &self.content_type {
+            Some(text) => ContentType::parse(text).map_err(|error| refused("contentType", &error))?,
+            None => ContentType::octet_stream(),
+        };
+        let content = STANDARD
+            .decode(&self.content)
+            .map_err(|_| refused("content", &"expected base64 with padding and without line breaks"))?;
+        if content.len() > ATTACHMENT_BYTES_MAX {
+            return Err(refused(
+                "content",
+                &format!("an attachment has at most {ATTACHMENT_BYTES_MAX} bytes"),
+            ));
+        }
+        let content_id = self
+            .cid
+            .as_deref()
+            .map(ContentId::parse)
+            .transpose()
+            .map_err(|error| refused("cid", &error))?;
+        let filename = FileName::parse(&self.filename).map_err(|error| refused("filename", &error))?;
+        Ok(Attachment {
+            filename,
+            content_type,
+            content,
+            content_id,
+        })
+    }
+}
+
+/// Headers in the caller's order.
+#[derive(Default)]
+struct HeaderFields(Vec<(String, String)>);
+
+impl HeaderFields {
+    fn parse(self) -> Result<Vec<(HeaderName, HeaderText)>, DraftError> {
+        let parse = |(name, value): (String, String)| {
+            // The name is the caller's own word for the place; one that is no header name is told by its kind only.
+            let parsed =
+                HeaderName::parse(&name).map_err(|error| DraftError::new("headers", error.to_string()))?;
+            let place = format!("headers/{name}");
+            let value =
+                HeaderText::parse(&value).map_err(|error| DraftError::new(&place, error.to_string()))?;
+            parsed
+                .check_value(&value)
+                .map_err(|error| DraftError::new(&place, error.to_string()))?;
+            Ok((parsed, value))
+        };
+        self.0.into_iter().map(parse).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for HeaderFields {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = HeaderFields;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of header names and text values")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeaderFields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(HeaderFields(fields))
+            }
+        }
+        from.deserialize_map(Fields)
+    }
+}
+
+/// Metadata whose numbers both we and every receiver write alike.
+#[derive(Default)]
+struct MetadataField(Metadata);
+
+impl<'de> Deserialize<'de> for MetadataField {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let metadata = Metadata::deserialize(from)?;
+        let mut entries = Vec::new();
+        for (key, value) in metadata.iter() {
+            let value = match value {
+                Scalar::Number(number) => Scalar::Number(plain_number(number).ok_or_else(|| {
+                    D::Error::custom(format!("{OWN_WORDS}a number in metadata has at most 53 bits or is a plain decimal; send others as text"))
+                })?),
+                other => other.clone(),
+            };
+            entries.push((key.clone(), value));
+        }
+        Ok(Self(Metadata::new(entries)))
+    }
+}

@@ -1,0 +1,243 @@
+//! Reads request bodies: JSON and nothing near it.
+//!
+//! Two passes over the same bytes. The first only looks: no key twice in one object, no nesting past its limit. The second makes the
+//! typed value; fields that the type does not have are refused with their place.
+
+use super::Problem;
+use crate::limits::{JSON_DEPTH_MAX, REQUEST_BODY_TIMEOUT};
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use std::collections::HashSet;
+use std::fmt;
+
+/// The bytes of a JSON body within its limits.
+pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+    if !is_json(headers) {
+        return Err(Problem::content_type());
+    }
+    let collected = tokio::time::timeout(REQUEST_BODY_TIMEOUT, Limited::new(body, bytes_max).collect());
+    match collected.await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
+            Err(Problem::too_large(bytes_max))
+        }
+        Ok(Err(_)) => Err(Problem::not_json("the request body could not be read to its end")),
+        Err(_) => Err(Problem::too_slow()),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let Some(value) = text(header::CONTENT_TYPE) else {
+        return false;
+    };
+    let mut parts = value.split(';').map(str::trim);
+    let is_json = parts
+        .next()
+        .is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8"));
+    let is_plain =
+        text(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"));
+    is_json && is_utf8 && is_plain
+}
+
+/// The value of a JSON body.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut look = serde_json::Deserializer::from_slice(bytes);
+    Strict { depth: 0 }
+        .deserialize(&mut look)
+        .and_then(|()| look.end())
+        .map_err(|error| not_json(&error))?;
+    let mut typed = serde_json::Deserializer::from_slice(bytes);
+    serde_path_to_error::deserialize(&mut typed).map_err(|error| misfit(&error))
+}
+
+/// serde's own words quote values of the wrong type; only our own refusals and the place are told.
+fn not_json(error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    match error
+        .to_string()
+        .strip_prefix(OWN_WORDS)
+        .and_then(|text| text.split(" at line ").next())
+    {
+        Some(own) => Problem::not_json(own.to_owned()),
+        None => Problem::not_json(format!(
+            "the request body is not valid JSON (line {line}, column {column})"
+        )),
+    }
+}
+
+fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let place = pointer(error.path());
+    let text = error.inner().to_string();
+    let words = text.split(" at line ").next().unwrap_or_default();
+    if let Some(own) = words.strip_prefix(OWN_WORDS) {
+        return Problem::invalid(place, own);
+    }
+    if let Some(field) = words
+        .strip_prefix("unknown field `")
+        .and_then(|rest| rest.split('`').next())
+    {
+        return Problem::invalid(
+            within(&place, field),
+            "there is no such field; check its spelling or leave it out",
+        );
+    }
+    if let Some(field) = words
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next())
+    {
+        return Problem::invalid(within(&place, field), "this field is required");
+    }
+    let expected = words
+        .rsplit("expected ")
+        .next()
+        .filter(|expected| words.len() > expected.len());
+    let expected = expected
+        .map(|expected| format!("; expected {expected}"))
+        .unwrap_or_default();
+    Problem::invalid(place, format!("this value has the wrong type{expected}"))
+}
+
+/// Marks messages of our own, which hold no value of the caller's.
+pub(super) const OWN_WORDS: &str = "\u{1}";
+
+fn within(place: &str, field: &str) -> String {
+    // serde_path_to_error may or may not have descended into the offending key already.
+    if place.is_empty() || place == field {
+        field.to_owned()
+    } else if place.rsplit('/').next() == Some(field) {
+        place.to_owned()
+    } else {
+        format!("{place}/{field}")
+    }
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let segment = |segment: &Segment| match segment {
+        Segment::Seq { index } => index.to_string(),
+        Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+        Segment::Enum { variant } => variant.clone(),
+        Segment::Unknown => "?".to_owned(),
+    };
+    path.iter().map(segment).collect::<Vec<_>>().join("/")
+}
+
+/// Looks at a value without keeping it.
+#[derive(Clone, Copy)]
+struct Strict {
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = ();
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        if self.depth > JSON_DEPTH_MAX {
+            return Err(D::Error::custom(format!(
+                "{OWN_WORDS}arrays and objects may be nested at most {JSON_DEPTH_MAX} deep"
+            )));
+        }
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq
+            .next_element_seed(Strict {
+                depth: self.depth + 1,
+            })?
+            .is_some()
+        {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<String>()? {
+            map.next_value_seed(Strict {
+                depth: self.depth + 1,
+            })?;
+            if !seen.insert(key) {
+                return Err(A::Error::custom(format!(
+                    "{OWN_WORDS}an object has the same key twice"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[allow(dead_code, reason = "only its reading is tested")]
+        content: String,
+    }
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[allow(dead_code, reason = "only its reading is tested")]
+        list: Vec<Inner>,
+    }
+
+    fn refusal(text: &str) -> String {
+        parse::<Outer>(text.as_bytes()).map_or_else(|problem| format!("{problem:?}"), |_| "accepted".into())
+    }
+
+    #[test]
+    fn refusals_name_the_place_and_not_the_value() {
+        for (text, expected) in [
+            (r#"{"list":[{"content":"x"}]}"#, "accepted"),
+            (r#"{"list":[{"content":"x","more":1}]}"#, "list/0/more"),
+            (r#"{"list":[{}]}"#, "list/0/content"),
+            (r#"{"list":[],"other":1}"#, "\"other\""),
+            (r#"{"list":[{"content":{"a":1,"a":2}}]}"#, "same key twice"),
+            (r#"{"list":[]} x"#, "not valid JSON"),
+            (r#"{"list":"#, "not valid JSON"),
+        ] {
+            assert!(refusal(text).contains(expected), "{text}: {}", refusal(text));
+        }
+        let told = refusal(r#"{"list":"canary"}"#);
+        assert!(told.contains("list") && !told.contains("canary"), "{told}");
+        assert!(refusal(&"[".repeat(100_000)).contains("nested at most"));
+    }
+}

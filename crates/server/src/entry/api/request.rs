@@ -1,0 +1,62 @@
+//! What happens to every request: it gets an id, a log line without query string, metrics, and headers; problems get their body.
+
+use super::Api;
+use super::problem::Carried;
+use crate::id::Id as _;
+pub use crate::id::RequestId;
+use crate::metrics::RequestLabels;
+use crate::platform::vault::random;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, header};
+use std::sync::Arc;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Two years, as browsers' preload lists ask for.
+const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000; includeSubDomains; preload");
+
+pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
+    let started_at = api.platform.clock.now();
+    let id = RequestId::generate(started_at, random());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("(none)", MatchedPath::as_str)
+        .to_owned();
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).await;
+    if let Some(Carried(problem)) = response.extensions_mut().remove::<Carried>() {
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = problem.answer(&id);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    let (status, elapsed) = (
+        response.status().as_u16(),
+        api.platform.clock.now().since(started_at),
+    );
+    api.platform
+        .metrics
+        .request_seconds
+        .observe(elapsed.as_secs_f64());
+    let labels = RequestLabels {
+        route,
+        status: status.into(),
+    };
+    api.platform.metrics.requests.get_or_create(&labels).inc();
+    tracing::debug!(request = %id, %method, path, status, elapsed_us = elapsed.as_micros() as u64, "answered");
+    response
+}

@@ -1,0 +1,130 @@
+//! The edge: listeners, TLS, and the limits of a connection.
+//!
+//! One accept loop per listener on hyper: a connection slot, a handshake under a deadline, HTTP/1.1 or HTTP/2 with bounded heads and
+//! streams, a graceful end. Not here yet: limits per network, PROXY protocol, certificate reload, the request firewall.
+
+mod tls;
+
+pub use tls::{Authority, TlsSettingError, server_config};
+
+use crate::limits::{H2_STREAMS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::platform::jobs::Stop;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+/// Rest after the system refused a new connection (out of descriptors, usually).
+const REST_AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
+
+/// A listener that is bound and not accepting yet.
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<TlsAcceptor>,
+    connections_max: usize,
+}
+
+impl Listener {
+    /// Binds. Without `tls` the listener speaks plain HTTP: only for the operator's own network.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        connections_max: usize,
+    ) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        Ok(Self {
+            socket,
+            tls: tls.map(TlsAcceptor::from),
+            connections_max,
+        })
+    }
+
+    /// The address that was bound.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until stopped, then waits up to `grace` for requests under way.
+    pub async fn serve(self, router: Router, mut stop: Stop, grace: Duration) {
+        let slots = Arc::new(Semaphore::new(self.connections_max));
+        let graceful = Arc::new(GracefulShutdown::new());
+        loop {
+            let accepted = tokio::select! {
+                slot = Arc::clone(&slots).acquire_owned() => {
+                    let Ok(slot) = slot else { break };
+                    tokio::select! {
+                        accepted = self.socket.accept() => accepted.map(|(stream, _)| (stream, slot)),
+                        () = stop.wait() => break,
+                    }
+                }
+                () = stop.wait() => break,
+            };
+            let (stream, slot) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(REST_AFTER_ACCEPT_ERROR).await;
+                    continue;
+                }
+            };
+            let (tls, router, watcher) = (self.tls.clone(), router.clone(), graceful.watcher());
+            tokio::spawn(async move {
+                connection(stream, tls, router, watcher).await;
+                drop(slot);
+            });
+        }
+        drop(self.socket);
+        let graceful = Arc::try_unwrap(graceful).unwrap_or_default();
+        // Connections that outlive the grace end with the process.
+        let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    // Answers are small and should leave at once; a socket that refuses the option still works.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return http(stream, router, watcher).await;
+    };
+    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => http(stream, router, watcher).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
+async fn http<S>(stream: S, router: Router, watcher: hyper_util::server::graceful::Watcher)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_HEAD_TIMEOUT)
+        .max_buf_size(REQUEST_HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .max_header_list_size(u32::try_from(REQUEST_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = watcher.watch(serving.into_owned()).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,6 @@
+//! How things come in: translate, authorise, call one feature function, translate back.
+
+pub mod admin;
+pub mod api;
+pub mod dev;
+pub mod edge;

@@ -1,0 +1,249 @@
+//! One job from lease to commit.
+
+use super::Delivery;
+use super::exchange::{Exchange, Fate};
+use super::facts::{self, Facts};
+use super::{schedule, simulate};
+use crate::clock::Timestamp;
+use crate::features::emails::{
+    self, Destined, Mailed, NewAttempt, Outcome, ReadError, RecipientOutcome, Status,
+};
+use crate::features::events::Event;
+use crate::features::keys::Mode;
+use crate::id::{AttemptId, EmailId, Id as _};
+use crate::metrics::KindLabel;
+use crate::platform::jobs::{self, Job, JobError, Kind, Settled, settle};
+use crate::platform::store::OrgTx;
+use crate::platform::vault::{Class, OrgVault, VaultError, random};
+use std::sync::Arc;
+
+/// Why an attempt could not be made at all; the job stays and is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttemptError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Domain(#[from] crate::features::domains::DomainError),
+    #[error("{0}")]
+    Other(&'static str),
+}
+
+/// What an attempt works on.
+pub(super) struct Work {
+    pub(super) job: Job,
+    pub(super) vault: OrgVault,
+    pub(super) email: EmailId,
+    pub(super) mailed: Mailed,
+    pub(super) attempt: NewAttempt,
+}
+
+impl Delivery {
+    /// Makes one attempt and sees it recorded. Never fails: what goes wrong becomes a later attempt.
+    pub(super) async fn attempt(self: Arc<Self>, job: Job) {
+        let now = self.platform.clock.now();
+        match self.begin(&job, now).await {
+            Ok(Some(work)) => self.carry_out(work).await,
+            Ok(None) => self.drop_job(&job).await,
+            Err(error) => {
+                tracing::error!(email = %job.reference, %error, "a delivery could not be attempted");
+                self.put_back(&job, now).await;
+            }
+        }
+    }
+
+    async fn begin(&self, job: &Job, now: Timestamp) -> Result<Option<Work>, AttemptError> {
+        let email = EmailId::parse(&job.reference).ok_or(AttemptError::Other("the job names no e-mail"))?;
+        self.note_doubt(job, &email).await;
+        let vault = self.platform.vault.org(&job.org).await?;
+        let mailed = emails::destined(&self.platform, &vault, &job.org, &email, job.part).await?;
+        let Some(mailed) = mailed.filter(|mailed| !mailed.recipients.is_empty()) else {
+            return Ok(None);
+        };
+        let attempt = NewAttempt {
+            id: AttemptId::generate(now, random()),
+            email: email.clone(),
+            destination: job.part,
+            number: job.attempt,
+            started_at: now,
+        };
+        Ok(Some(Work {
+            job: job.clone(),
+            vault,
+            email,
+            mailed,
+            attempt,
+        }))
+    }
+
+    /// The last holder of this job marked an attempt as started and recorded no outcome: the mail may have been taken.
+    async fn note_doubt(&self, job: &Job, email: &EmailId) {
+        let Some(attempt) = job.started_attempt.as_deref().and_then(AttemptId::parse) else {
+            return;
+        };
+        let id = attempt.clone();
+        let unit = async move |tx: &OrgTx| emails::mark_in_doubt(tx, &id).await;
+        match self
+            .platform
+            .store
+            .org(&job.org)
+            .write("attempt_in_doubt", unit)
+            .await
+        {
+            Ok(true) => {
+                self.platform.metrics.in_doubt.inc();
+                tracing::warn!(%email, %attempt, "an attempt is in doubt: it was started and its outcome was never recorded; it is tried again");
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%email, %attempt, %error, "an attempt in doubt could not be marked")
+            }
+        }
+    }
+
+    async fn carry_out(self: Arc<Self>, work: Work) {
+        let exchange = match work.mailed.mode {
+            Mode::Test => Ok(simulate::exchange(&work)),
+            Mode::Live => self.exchange(&work).await,
+        };
+        match exchange {
+            Ok(Exchange { is_lost: true, .. }) => {}
+            Ok(exchange) => self.conclude(work, exchange).await,
+            Err(error) => {
+                tracing::error!(email = %work.email, %error, "a delivery could not be attempted");
+                let now = self.platform.clock.now();
+                self.put_back(&work.job, now).await;
+            }
+        }
+    }
+
+    /// Turns fates into statuses, events and the job's end or next date, and commits them together.
+    async fn conclude(self: Arc<Self>, work: Work, exchange: Exchange) {
+        let now = self.platform.clock.now();
+        let next = schedule::next(&work, now, self.options.expire_after);
+        let statuses: Vec<_> = exchange.fates.iter().map(|fate| status_of(fate, next)).collect();
+        let is_done = statuses.iter().all(|status| status.is_terminal());
+        let outcome = match self.outcome(&work, &exchange, &statuses, next, now).await {
+            Ok(outcome) => Arc::new(outcome),
+            Err(error) => {
+                tracing::error!(email = %work.email, %error, "an outcome could not be sealed");
+                return self.put_back(&work.job, now).await;
+            }
+        };
+        let job = work.job.clone();
+        let unit = {
+            let outcome = Arc::clone(&outcome);
+            async move |tx: &OrgTx| {
+                emails::record(tx, &outcome).await?;
+                match next {
+                    Some(due_at) if !is_done => jobs::postpone(tx, &job, due_at).await,
+                    _ => jobs::finish(tx, &job).await,
+                }
+            }
+        };
+        if settle(&self.platform, &work.job.org, "email_outcome", unit).await == Settled::Committed {
+            self.count(&statuses);
+            self.platform.hints.wake(Kind::Event);
+        }
+    }
+
+    async fn outcome(
+        &self,
+        work: &Work,
+        exchange: &Exchange,
+        statuses: &[Status],
+        next: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Outcome, VaultError> {
+        let mut events: Vec<Event> = Vec::with_capacity(statuses.len());
+        let mut recipients = Vec::with_capacity(statuses.len());
+        for ((recipient, fate), status) in work.mailed.recipients.iter().zip(&exchange.fates).zip(statuses) {
+            let told = facts::Told {
+                work,
+                recipient,
+                fate,
+                status: *status,
+                next,
+                now,
+            };
+            events.push(facts::event(&told).await?);
+            recipients.push(RecipientOutcome {
+                position: recipient.position,
+                status: *status,
+            });
+        }
+        let facts = Facts::of(exchange, &work.mailed.recipients).json();
+        let sealed = work
+            .vault
+            .seal(Class::Metadata, now, emails::facts_cell(&work.attempt.id), &facts)
+            .await?;
+        Ok(Outcome {
+            email: work.email.clone(),
+            attempt: work.attempt.clone(),
+            is_in_doubt: exchange.is_in_doubt,
+            facts_sealed: sealed.into(),
+            recipients,
+            events,
+            at: now,
+        })
+    }
+
+    fn count(&self, statuses: &[Status]) {
+        for status in statuses {
+            self.platform
+                .metrics
+                .outcomes
+                .get_or_create(&KindLabel { kind: status.name() })
+                .inc();
+        }
+    }
+
+    async fn drop_job(&self, job: &Job) {
+        let dropped = job.clone();
+        let unit = async move |tx: &OrgTx| jobs::finish(tx, &dropped).await;
+        settle(&self.platform, &job.org, "delivery_nothing_left", unit).await;
+    }
+
+    async fn put_back(&self, job: &Job, now: Timestamp) {
+        let (postponed, due_at) = (job.clone(), now.plus(schedule::AFTER_INTERNAL_ERROR));
+        let unit = async move |tx: &OrgTx| jobs::postpone(tx, &postponed, due_at).await;
+        settle(&self.platform, &job.org, "delivery_put_back", unit).await;
+    }
+
+    /// The unit that marks an attempt as started; the dot may leave once it is committed.
+    pub(super) async fn mark_started(&self, work: &Work) -> Result<(), JobError> {
+        let (job, attempt) = (work.job.clone(), work.attempt.clone());
+        let unit = async move |tx: &OrgTx| {
+            jobs::start(tx, &job, attempt.id.as_str()).await?;
+            Ok(emails::start_attempt(tx, &attempt).await?)
+        };
+        self.platform
+            .store
+            .org(&work.job.org)
+            .write("attempt_started", unit)
+            .await
+    }
+}
+
+fn status_of(fate: &Fate, next: Option<Timestamp>) -> Status {
+    match fate {
+        Fate::Delivered { .. } => Status::Delivered,
+        Fate::Bounced { .. } => Status::Bounced,
+        Fate::Failed { .. } => Status::Failed,
+        Fate::Deferred { .. } if next.is_some() => Status::Deferred,
+        Fate::Deferred { .. } => Status::Failed,
+    }
+}
+
+/// The addresses of recipients, for the envelope.
+pub(super) fn envelope_addresses(
+    recipients: &[Destined],
+) -> Result<Vec<sealwright_mail::address::Mailbox>, AttemptError> {
+    let parse = |recipient: &Destined| sealwright_mail::address::Mailbox::parse(&recipient.mailbox);
+    recipients
+        .iter()
+        .map(parse)
+        .collect::<Result<_, _>>()
+        .map_err(|_| AttemptError::Other("a stored recipient can't be read"))
+}

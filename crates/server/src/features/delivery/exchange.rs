@@ -1,0 +1,196 @@
+//! Talks to a destination's hosts until one of them answered for the message, or none is left.
+
+use super::attempt::{AttemptError, Work, envelope_addresses};
+use super::pool::Lent;
+use super::route::{Candidates, Route};
+use super::wire::{Envelope, Outcome as WireOutcome, Step, Target, TlsFacts, WireFailure};
+use super::{Delivery, facts};
+use crate::features::emails;
+use crate::platform::jobs::JobError;
+use sealwright_mail::address::Mailbox;
+use std::sync::Arc;
+
+/// Hosts of one destination that are tried in one attempt, at most.
+const HOSTS_MAX: usize = 5;
+
+/// What became of one recipient in this attempt.
+#[derive(Debug, Clone)]
+pub(super) enum Fate {
+    /// Taken.
+    Delivered { reply: String },
+    /// Not now.
+    Deferred { reason: String },
+    /// Refused for good by the receiving side; `code` is the SMTP reply code, when one was given.
+    Bounced {
+        reason: String,
+        code: Option<u16>,
+        category: facts::Category,
+    },
+    /// Given up by us.
+    Failed { reason: String },
+}
+
+/// One attempt's talk with a destination.
+pub(super) struct Exchange {
+    /// In the order of the recipients.
+    pub(super) fates: Vec<Fate>,
+    pub(super) host: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) tls: Option<TlsFacts>,
+    pub(super) steps: Vec<Step>,
+    /// The dot left and no reply was read: the message may have been taken.
+    pub(super) is_in_doubt: bool,
+    /// The job was taken away before the dot: nothing was sent and nothing is recorded.
+    pub(super) is_lost: bool,
+}
+
+impl Exchange {
+    /// All recipients share one fate, without a host.
+    pub(super) fn of_all(recipients: usize, fate: &Fate) -> Self {
+        Self {
+            fates: vec![fate.clone(); recipients],
+            host: None,
+            address: None,
+            tls: None,
+            steps: Vec::new(),
+            is_in_doubt: false,
+            is_lost: false,
+        }
+    }
+}
+
+/// How the talk with one host ended.
+enum Talk {
+    /// It answered for the message.
+    Answered(Exchange),
+    /// It did not get as far; another host may.
+    NextHost(WireFailure, Target),
+}
+
+impl Delivery {
+    pub(super) async fn exchange(&self, work: &Work) -> Result<Exchange, AttemptError> {
+        let count = work.mailed.recipients.len();
+        let mailboxes = envelope_addresses(&work.mailed.recipients)?;
+        let Some(message) = self.message(work).await? else {
+            let reason = "the content was forgotten before it could be delivered".to_owned();
+            return Ok(Exchange::of_all(count, &Fate::Failed { reason }));
+        };
+        let domain = mailboxes.first().map(|mailbox| mailbox.address.domain().clone());
+        let domain = domain.ok_or(AttemptError::Other("a delivery without recipients"))?;
+        let targets = match self.route(&domain).await {
+            Route::Hosts(candidates) => candidates,
+            Route::Nowhere(fate) => return Ok(Exchange::of_all(count, &fate)),
+        };
+        let from = Mailbox::parse(&work.mailed.head.from)
+            .map_err(|_| AttemptError::Other("a stored sender can't be read"))?;
+        let signature = self.sign(work, &from, &message).await?;
+        let needs_smtputf8 = mailboxes
+            .iter()
+            .chain([&from])
+            .any(|mailbox| !mailbox.address.is_ascii());
+        let envelope = Envelope {
+            from: from.address.as_str().to_owned(),
+            to: mailboxes
+                .iter()
+                .map(|mailbox| mailbox.address.as_str().to_owned())
+                .collect(),
+            size: signature.len() + message.len(),
+            smtputf8: needs_smtputf8,
+            eight_bit: false,
+        };
+        self.talk_to_hosts(work, targets, &envelope, &[&signature, &message])
+            .await
+    }
+
+    async fn message(&self, work: &Work) -> Result<Option<Arc<[u8]>>, AttemptError> {
+        if let Some(message) = self.fresh.take(&work.email) {
+            return Ok(Some(message));
+        }
+        let message = emails::message(&self.platform, &work.vault, &work.job.org, &work.email).await?;
+        Ok(message.map(Arc::from))
+    }
+
+    async fn talk_to_hosts(
+        &self,
+        work: &Work,
+        candidates: Candidates,
+        envelope: &Envelope,
+        parts: &[&[u8]],
+    ) -> Result<Exchange, AttemptError> {
+        let mut last = None;
+        for target in candidates.targets.into_iter().take(HOSTS_MAX) {
+            match self.talk(work, target, envelope, parts).await {
+                Talk::Answered(exchange) => return Ok(exchange),
+                Talk::NextHost(failure, target) => last = Some((failure, target)),
+            }
+        }
+        let count = work.mailed.recipients.len();
+        let Some((failure, target)) = last else {
+            return Err(AttemptError::Other("a route without hosts"));
+        };
+        let fate = facts::fate_of_failure(&failure);
+        let mut exchange = Exchange::of_all(count, &fate);
+        (exchange.host, exchange.address) = (Some(target.host), Some(target.addr.ip().to_string()));
+        exchange.steps = failure.steps;
+        Ok(exchange)
+    }
+
+    /// A kept connection may have died unseen; then one new one is opened before the host is given up.
+    async fn talk(&self, work: &Work, target: Target, envelope: &Envelope, parts: &[&[u8]]) -> Talk {
+        let mut may_reuse = true;
+        loop {
+            let mut lent = match self.pool.lend(&target, may_reuse).await {
+                Ok(lent) => lent,
+                Err(failure) => return Talk::NextHost(failure, target),
+            };
+            let was_kept = lent.was_kept;
+            let sent = lent
+                .connection
+                .send(envelope, parts, self.mark_started(work))
+                .await;
+            let transaction = match sent {
+                Ok(transaction) => transaction,
+                Err(error) => return Talk::Answered(self.not_marked(work, &error)),
+            };
+            if was_kept && !transaction.reached_dot && !lent.connection.is_reusable() {
+                may_reuse = false;
+                continue;
+            }
+            let exchange = answered(&lent, &target, transaction);
+            self.pool.give_back(lent);
+            return Talk::Answered(exchange);
+        }
+    }
+
+    /// The mark could not be made, so the dot did not leave. A lost lease is somebody else's now; a store that fails defers.
+    fn not_marked(&self, work: &Work, error: &JobError) -> Exchange {
+        let is_lost = matches!(error, JobError::LeaseLost);
+        tracing::warn!(email = %work.email, %error, "an attempt could not be marked as started; nothing was sent");
+        let fate = Fate::Deferred {
+            reason: "the attempt could not be recorded, so it was not made".to_owned(),
+        };
+        Exchange {
+            is_lost,
+            ..Exchange::of_all(work.mailed.recipients.len(), &fate)
+        }
+    }
+}
+
+fn answered(lent: &Lent, target: &Target, transaction: super::wire::Transaction) -> Exchange {
+    let fates = transaction
+        .recipients
+        .iter()
+        .map(|outcome: &WireOutcome| facts::fate_of(outcome))
+        .collect();
+    let mut steps = lent.opening_steps.clone();
+    steps.extend(transaction.steps);
+    Exchange {
+        fates,
+        host: Some(target.host.clone()),
+        address: Some(target.addr.ip().to_string()),
+        tls: lent.connection.tls().cloned(),
+        steps,
+        is_in_doubt: transaction.in_doubt,
+        is_lost: false,
+    }
+}

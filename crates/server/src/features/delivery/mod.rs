@@ -1,0 +1,109 @@
+//! From the queue to the wire to an outcome.
+//!
+//! Life of a delivery: a job names an e-mail and a destination (all its recipients of one domain). The job is leased; the message is signed;
+//! the destination's hosts are found; everything but the final dot goes over a kept or new connection; the attempt is marked as
+//! started, durably; the dot leaves; the reply becomes the recipients' outcome, in one commit with the events that tell of it and the
+//! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
+//!
+//! The pages to read: `attempt` (one job from lease to commit), `route` (which hosts), `schedule` (when again), `wire` (the SMTP driver).
+//! Not here yet: MTA-STS, DANE, pacing per provider, VERP and bounces that come back later, relays.
+
+mod attempt;
+mod exchange;
+mod facts;
+mod pool;
+mod route;
+mod schedule;
+mod signing;
+mod simulate;
+pub mod wire;
+
+use crate::features::domains::Signers;
+use crate::features::emails::Fresh;
+use crate::platform::Platform;
+use crate::platform::jobs::{Kind, Stop, Worker};
+use crate::platform::net::{Dns, Guard};
+use crate::platform::store::StatementText;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Delivery writes no rows of its own: its outcomes are rows of e-mails and jobs.
+pub const STATEMENTS: &[StatementText] = &[];
+
+/// How mail leaves, as set by the operator.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name said in EHLO.
+    pub ehlo_name: String,
+    /// Send everything here.
+    pub static_route: Option<SocketAddr>,
+    /// Port of receiving hosts.
+    pub port: u16,
+    /// Source address.
+    pub source: Option<IpAddr>,
+    /// Deliveries under way at once.
+    pub concurrency_max: usize,
+    /// Connections to one host at once.
+    pub connections_per_host_max: usize,
+    /// TLS towards receiving hosts.
+    pub tls: wire::TlsMode,
+    /// How long an e-mail is tried.
+    pub expire_after: Duration,
+    /// The wait between two looks for due work.
+    pub poll: Duration,
+    /// Waits inside SMTP.
+    pub timeouts: wire::Timeouts,
+}
+
+/// The delivery worker.
+pub struct Delivery {
+    platform: Platform,
+    options: Options,
+    fresh: Arc<Fresh>,
+    signers: Signers,
+    signing: signing::Signing,
+    pool: pool::Pool,
+    dns: Dns,
+    guard: Guard,
+}
+
+impl Delivery {
+    /// A worker that is not running yet.
+    ///
+    /// # Errors
+    /// When TLS can't be set up.
+    pub fn new(
+        platform: Platform,
+        options: Options,
+        fresh: Arc<Fresh>,
+        dns: Dns,
+        guard: Guard,
+    ) -> Result<Arc<Self>, rustls::Error> {
+        Ok(Arc::new(Self {
+            pool: pool::Pool::new(&options, platform.clock.clone())?,
+            signing: signing::Signing::new(),
+            signers: Signers::default(),
+            platform,
+            options,
+            fresh,
+            dns,
+            guard,
+        }))
+    }
+
+    /// Delivers what is due until stopped; returns when the last delivery under way has its outcome.
+    pub async fn run(self: Arc<Self>, stop: Stop) {
+        let worker = Worker {
+            platform: self.platform.clone(),
+            kind: Kind::Deliver,
+            concurrency_max: self.options.concurrency_max,
+            poll: self.options.poll,
+        };
+        let delivery = Arc::clone(&self);
+        worker
+            .run_each(stop, move |job| Arc::clone(&delivery).attempt(job))
+            .await;
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,169 @@
+//! Connections to receiving hosts, kept for the next message.
+
+use super::Options;
+use super::wire::{self, ConnectOptions, Connection, Step, Target, TlsMode, WireFailure};
+use crate::clock::Clock;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long an idle connection is kept: receivers drop theirs after a few minutes.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+/// Messages over one connection, at most.
+const MESSAGES_MAX: usize = 200;
+/// Hosts remembered; past it those without open connections are forgotten.
+const HOSTS_MAX: usize = 10_000;
+
+/// Kept connections by address, and how many may be open to each.
+pub(super) struct Pool {
+    hosts: Mutex<HashMap<SocketAddr, Arc<Host>>>,
+    connect: ConnectOptions,
+    per_host: usize,
+    clock: Clock,
+}
+
+struct Host {
+    slots: Arc<Semaphore>,
+    idle: Mutex<Vec<Kept>>,
+}
+
+struct Kept {
+    connection: Connection,
+    messages: usize,
+    since: crate::clock::Timestamp,
+}
+
+/// A connection in use.
+pub(super) struct Lent {
+    pub(super) connection: Connection,
+    /// It was opened for an earlier message.
+    pub(super) was_kept: bool,
+    /// Steps of opening it, when it was opened for this message.
+    pub(super) opening_steps: Vec<Step>,
+    messages: usize,
+    host: Arc<Host>,
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Pool {
+    pub(super) fn new(options: &Options, clock: Clock) -> Result<Self, rustls::Error> {
+        let connect = ConnectOptions {
+            ehlo_name: options.ehlo_name.clone(),
+            tls: options.tls,
+            tls_config: wire::opportunistic_config()?,
+            timeouts: options.timeouts.clone(),
+            source: options.source,
+        };
+        Ok(Self {
+            hosts: Mutex::default(),
+            connect,
+            per_host: options.connections_per_host_max.max(1),
+            clock,
+        })
+    }
+
+    /// A connection to the target: a kept one if allowed and there, else a new one; waits while too many are open.
+    pub(super) async fn lend(&self, target: &Target, may_reuse: bool) -> Result<Lent, WireFailure> {
+        let host = self.host(target.addr);
+        // The semaphore is never closed; were it, an attempt without a slot would still be right.
+        let slot = Arc::clone(&host.slots).acquire_owned().await.ok();
+        if may_reuse && let Some(kept) = self.take_idle(&host) {
+            let Kept {
+                connection, messages, ..
+            } = kept;
+            return Ok(Lent {
+                connection,
+                was_kept: true,
+                opening_steps: Vec::new(),
+                messages,
+                host,
+                _slot: slot,
+            });
+        }
+        let mut connection = self.open(target).await?;
+        let opening_steps = connection.take_steps();
+        Ok(Lent {
+            connection,
+            was_kept: false,
+            opening_steps,
+            messages: 0,
+            host,
+            _slot: slot,
+        })
+    }
+
+    /// Keeps the connection for the next message if it is still good.
+    pub(super) fn give_back(&self, lent: Lent) {
+        let messages = lent.messages + 1;
+        if lent.connection.is_reusable() && messages < MESSAGES_MAX {
+            let kept = Kept {
+                connection: lent.connection,
+                messages,
+                since: self.clock.now(),
+            };
+            lent.host
+                .idle
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(kept);
+        }
+    }
+
+    /// Says goodbye on every kept connection.
+    pub(super) async fn close(&self) {
+        let hosts: Vec<_> = self
+            .hosts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+            .collect();
+        for (_, host) in hosts {
+            let idle = std::mem::take(&mut *host.idle.lock().unwrap_or_else(PoisonError::into_inner));
+            for kept in idle {
+                kept.connection.quit().await;
+            }
+        }
+    }
+
+    /// TLS that can't be had where it is only wished for is tried once more without (RFC 3207 leaves the choice to the sender).
+    async fn open(&self, target: &Target) -> Result<Connection, WireFailure> {
+        match Connection::open(target, &self.connect).await {
+            Err(failure) if failure.retry_without_tls && self.connect.tls == TlsMode::Opportunistic => {
+                let plain = ConnectOptions {
+                    tls: TlsMode::Off,
+                    ..self.connect.clone()
+                };
+                Connection::open(target, &plain).await
+            }
+            other => other,
+        }
+    }
+
+    fn take_idle(&self, host: &Host) -> Option<Kept> {
+        let now = self.clock.now();
+        let mut idle = host.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|kept| now.since(kept.since) < IDLE_MAX);
+        while let Some(mut kept) = idle.pop() {
+            if kept.connection.idle_probe() {
+                return Some(kept);
+            }
+        }
+        None
+    }
+
+    fn host(&self, addr: SocketAddr) -> Arc<Host> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if hosts.len() >= HOSTS_MAX {
+            hosts.retain(|_, host| Arc::strong_count(host) > 1);
+        }
+        let host = hosts.entry(addr).or_insert_with(|| {
+            Arc::new(Host {
+                slots: Arc::new(Semaphore::new(self.per_host)),
+                idle: Mutex::default(),
+            })
+        });
+        Arc::clone(host)
+    }
+}

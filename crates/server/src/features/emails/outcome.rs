@@ -1,0 +1,51 @@
+//! Records what became of some recipients of an e-mail.
+
+use super::{Status, store};
+use crate::clock::Timestamp;
+use crate::features::events::{self, Event};
+use crate::id::EmailId;
+use crate::platform::store::{OrgTx, StoreError};
+use bytes::Bytes;
+
+/// What became of one recipient.
+#[derive(Debug, Clone, Copy)]
+pub struct RecipientOutcome {
+    /// Its place among the e-mail's recipients.
+    pub position: i64,
+    /// Its status now.
+    pub status: Status,
+}
+
+/// How an attempt ended.
+pub struct Outcome {
+    /// The e-mail.
+    pub email: EmailId,
+    /// The attempt.
+    pub attempt: store::NewAttempt,
+    /// The dot left and no reply was read.
+    pub is_in_doubt: bool,
+    /// Steps, replies, TLS: sealed.
+    pub facts_sealed: Bytes,
+    /// What became of whom.
+    pub recipients: Vec<RecipientOutcome>,
+    /// What is told of it.
+    pub events: Vec<Event>,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// Writes an attempt's outcome: attempt, recipients, the e-mail's own status, events, in the unit's commit.
+pub async fn record(tx: &OrgTx, outcome: &Outcome) -> Result<(), StoreError> {
+    // First, because it takes the e-mail's row lock: two destinations that end at once must see each other's recipients.
+    store::touch(tx, &outcome.email, outcome.at).await?;
+    store::finish_attempt(tx, outcome).await?;
+    for recipient in &outcome.recipients {
+        store::set_recipient(tx, &outcome.email, *recipient, outcome.at).await?;
+    }
+    let statuses = store::recipient_statuses(tx, &outcome.email).await?;
+    store::set_status(tx, &outcome.email, Status::of_all(&statuses)).await?;
+    for event in &outcome.events {
+        events::append(tx, event).await?;
+    }
+    Ok(())
+}

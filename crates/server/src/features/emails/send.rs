@@ -1,0 +1,441 @@
+//! Accepts an e-mail: composed and sealed before the unit of work, stored in one commit.
+
+use super::{Draft, DraftError, Fresh, Head, Kind, store};
+use crate::clock::Timestamp;
+use crate::features::domains;
+use crate::features::events::{self, About, Event, Type};
+use crate::features::keys::Caller;
+use crate::id::{EmailId, Id as _};
+use crate::limits::MESSAGE_BYTES_MAX;
+use crate::platform::Platform;
+use crate::platform::jobs::{self, Kind as JobKind};
+use crate::platform::store::{OrgTx, StoreError};
+use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
+use bytes::Bytes;
+use sealwright_mail::address::Mailbox;
+use sealwright_mail::compose;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Width to which text derived from HTML is wrapped.
+const TEXT_WIDTH: usize = 76;
+
+/// A caller's idempotency key, with a digest of what was asked.
+#[derive(Clone)]
+pub struct Idempotency {
+    /// The key.
+    pub key: String,
+    /// SHA-256 of the request.
+    pub request_digest: [u8; 32],
+}
+
+/// What was accepted: the first answer's facts.
+#[derive(Clone)]
+pub struct Accepted {
+    /// The e-mail's id.
+    pub id: EmailId,
+    /// `Name <address>`.
+    pub from: String,
+    /// Recipients in `to`.
+    pub to: Vec<String>,
+    /// The subject.
+    pub subject: String,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+/// How a send ended well.
+pub enum Sent {
+    /// Stored now; the bytes are the answer that was kept for replays.
+    Accepted(Vec<u8>),
+    /// The same request was accepted before; the bytes are the first answer.
+    Replayed(Vec<u8>),
+}
+
+/// Why an e-mail was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// A field is refused.
+    #[error(transparent)]
+    Draft(#[from] DraftError),
+    /// The sender's domain is not verified.
+    #[error("the domain {0} is not verified for sending; add it, publish its records and verify it first")]
+    DomainUnverified(String),
+    /// The key was used for another request.
+    #[error("this idempotency key was used for a different request; use a new key for a new e-mail")]
+    IdempotencyConflict,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+/// Accepts an e-mail. `answer` renders what a replay of the same request shall be told.
+pub async fn send(
+    platform: &Platform,
+    fresh: &Fresh,
+    caller: &Caller,
+    draft: Draft,
+    idempotency: Option<Idempotency>,
+    answer: impl Fn(&Accepted) -> Vec<u8> + Send,
+) -> Result<Sent, SendError> {
+    draft.check()?;
+    let vault = platform.vault.org(&caller.org).await?;
+    let (prepared, message) = prepare(platform, &vault, caller, draft, idempotency, answer).await?;
+    let id = prepared.id.clone();
+    let prepared = Arc::new(prepared);
+    let unit = {
+        let prepared = Arc::clone(&prepared);
+        async move |tx: &OrgTx| accept(tx, &prepared).await
+    };
+    match platform.store.org(&caller.org).write("email_send", unit).await? {
+        Verdict::Accepted => {
+            fresh.put(id, message);
+            platform.hints.wake(JobKind::Deliver);
+            platform.hints.wake(JobKind::Event);
+            platform.metrics.emails_accepted.inc();
+            Ok(Sent::Accepted(prepared.answer.clone()))
+        }
+        Verdict::Replay(sealed) => {
+            let cell = idempotency_cell(&prepared.idempotency_row);
+            Ok(Sent::Replayed(vault.open(cell, &sealed).await?))
+        }
+    }
+}
+
+/// Everything that the unit of work stores.
+pub(super) struct Prepared {
+    pub(super) id: EmailId,
+    pub(super) caller: Caller,
+    pub(super) at: Timestamp,
+    pub(super) sender_domain: String,
+    pub(super) head_sealed: Bytes,
+    pub(super) content_sealed: Bytes,
+    pub(super) recipients: Vec<PreparedRecipient>,
+    pub(super) tag_indexes: Vec<Vec<u8>>,
+    pub(super) idempotency: Option<PreparedIdempotency>,
+    event: Event,
+    answer: Vec<u8>,
+    idempotency_row: String,
+}
+
+pub(super) struct PreparedRecipient {
+    pub(super) kind: Kind,
+    pub(super) destination: i64,
+    pub(super) address_index: Vec<u8>,
+    pub(super) mailbox_sealed: Bytes,
+}
+
+pub(super) struct PreparedIdempotency {
+    pub(super) key_index: Vec<u8>,
+    pub(super) request_digest: Bytes,
+    pub(super) body_sealed: Bytes,
+}
+
+enum Verdict {
+    Accepted,
+    Replay(Bytes),
+}
+
+/// The unit of work.
+async fn accept(tx: &OrgTx, prepared: &Prepared) -> Result<Verdict, SendError> {
+    if let Some(idempotency) = &prepared.idempotency
+        && let Some(earlier) = store::idempotency(tx, &idempotency.key_index).await?
+    {
+        let is_same = earlier.request_digest == idempotency.request_digest;
+        return if is_same {
+            Ok(Verdict::Replay(earlier.body_sealed))
+        } else {
+            Err(SendError::IdempotencyConflict)
+        };
+    }
+    if !domains::may_send(tx, &prepared.sender_domain).await? {
+        return Err(SendError::DomainUnverified(prepared.sender_domain.clone()));
+    }
+    store::insert(tx, prepared).await?;
+    let destinations: BTreeSet<i64> = prepared
+        .recipients
+        .iter()
+        .map(|recipient| recipient.destination)
+        .collect();
+    for destination in destinations {
+        jobs::enqueue(
+            tx,
+            JobKind::Deliver,
+            prepared.id.as_str(),
+            destination,
+            prepared.at,
+            prepared.at,
+        )
+        .await?;
+    }
+    events::append(tx, &prepared.event).await?;
+    Ok(Verdict::Accepted)
+}
+
+async fn prepare(
+    platform: &Platform,
+    vault: &OrgVault,
+    caller: &Caller,
+    draft: Draft,
+    idempotency: Option<Idempotency>,
+    answer: impl Fn(&Accepted) -> Vec<u8> + Send,
+) -> Result<(Prepared, Arc<[u8]>), SendError> {
+    let at = platform.clock.now();
+    let id = EmailId::generate(at, random());
+    let draft = with_text(draft).await?;
+    let message: Arc<[u8]> = compose_message(&draft, &id, at)?.into();
+    let accepted = Accepted {
+        id: id.clone(),
+        from: draft.from.to_display_string(),
+        to: draft.to.iter().map(Mailbox::to_display_string).collect(),
+        subject: draft.subject.as_str().to_owned(),
+        created_at: at,
+    };
+    let answer = answer(&accepted);
+    let idempotency_row = idempotency
+        .as_ref()
+        .map(|i| hex(&vault.blind_index("idempotency", &i.key)))
+        .unwrap_or_default();
+    let prepared = Prepared {
+        caller: caller.clone(),
+        at,
+        sender_domain: draft.from.address.domain().as_str().to_owned(),
+        head_sealed: seal_head(vault, &id, at, &accepted, &draft).await?,
+        content_sealed: vault
+            .seal(Class::Content, at, content_cell(&id), &message)
+            .await?
+            .into(),
+        recipients: seal_recipients(platform, vault, &id, at, &draft).await?,
+        tag_indexes: draft
+            .tags
+            .iter()
+            .map(|tag| vault.blind_index("tag", tag))
+            .collect(),
+        idempotency: seal_idempotency(vault, at, idempotency.as_ref(), &idempotency_row, &answer).await?,
+        event: sent_event(vault, caller, &id, at, &accepted, &draft).await?,
+        answer,
+        idempotency_row,
+        id,
+    };
+    Ok((prepared, message))
+}
+
+/// Where the message of an e-mail is sealed.
+pub(super) fn content_cell(id: &EmailId) -> Cell<'_> {
+    Cell {
+        table: "email_contents",
+        column: "content_sealed",
+        row: id.as_str(),
+    }
+}
+
+fn idempotency_cell(row: &str) -> Cell<'_> {
+    Cell {
+        table: "idempotency",
+        column: "body_sealed",
+        row,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Derives the text part from the HTML when the caller gave none: receivers and screen readers deserve one.
+async fn with_text(mut draft: Draft) -> Result<Draft, SendError> {
+    let (Some(html), None) = (&draft.html, &draft.text) else {
+        return Ok(draft);
+    };
+    let html = html.clone();
+    let derive = move || html2text::config::plain().string_from_read(html.as_bytes(), TEXT_WIDTH);
+    // Layout of a large page takes milliseconds, which is too long for a thread that answers requests.
+    let derived = tokio::task::spawn_blocking(derive).await;
+    let refused = || {
+        DraftError::new(
+            "html",
+            "no text could be derived from this html; send text as well",
+        )
+    };
+    draft.text = Some(derived.ok().and_then(Result::ok).ok_or_else(refused)?);
+    Ok(draft)
+}
+
+fn compose_message(draft: &Draft, id: &EmailId, at: Timestamp) -> Result<Vec<u8>, SendError> {
+    let message_id = format!("{}@{}", id.as_str(), draft.from.address.domain().as_str());
+    let attachments: Vec<_> = draft
+        .attachments
+        .iter()
+        .map(|attachment| compose::Attachment {
+            filename: &attachment.filename,
+            content_type: &attachment.content_type,
+            content: &attachment.content,
+            content_id: attachment.content_id.as_ref(),
+        })
+        .collect();
+    let message = compose::compose(&compose::Draft {
+        from: &draft.from,
+        to: &draft.to,
+        cc: &draft.cc,
+        reply_to: &draft.reply_to,
+        subject: &draft.subject,
+        message_id: &message_id,
+        date_unix_s: at.seconds(),
+        headers: &draft.headers,
+        text: draft.text.as_deref(),
+        html: draft.html.as_deref(),
+        attachments: &attachments,
+        boundary_seed: id.as_str(),
+    });
+    if message.bytes.len() > MESSAGE_BYTES_MAX {
+        let reason = format!(
+            "the composed message would have {} bytes, at most {MESSAGE_BYTES_MAX} are allowed",
+            message.bytes.len()
+        );
+        return Err(DraftError::new("attachments", reason).into());
+    }
+    Ok(message.bytes)
+}
+
+async fn seal_head(
+    vault: &OrgVault,
+    id: &EmailId,
+    at: Timestamp,
+    accepted: &Accepted,
+    draft: &Draft,
+) -> Result<Bytes, VaultError> {
+    let head = Head {
+        from: accepted.from.clone(),
+        reply_to: draft.reply_to.iter().map(Mailbox::to_display_string).collect(),
+        subject: accepted.subject.clone(),
+        tags: draft.tags.clone(),
+        metadata: draft.metadata.clone(),
+    };
+    let json = serde_json::to_vec(&head).unwrap_or_default();
+    let cell = Cell {
+        table: "emails",
+        column: "head_sealed",
+        row: id.as_str(),
+    };
+    Ok(vault.seal(Class::Metadata, at, cell, &json).await?.into())
+}
+
+async fn seal_recipients(
+    platform: &Platform,
+    vault: &OrgVault,
+    id: &EmailId,
+    at: Timestamp,
+    draft: &Draft,
+) -> Result<Vec<PreparedRecipient>, VaultError> {
+    let named = |kind, mailboxes: &'_ [Mailbox]| {
+        mailboxes
+            .iter()
+            .map(move |mailbox| (kind, mailbox.clone()))
+            .collect::<Vec<_>>()
+    };
+    let all = [
+        named(Kind::To, &draft.to),
+        named(Kind::Cc, &draft.cc),
+        named(Kind::Bcc, &draft.bcc),
+    ]
+    .concat();
+    let mut seen = BTreeSet::new();
+    let mut recipients = Vec::with_capacity(all.len());
+    for (kind, mailbox) in all {
+        // Nobody gets the same mail twice for being named twice.
+        if !seen.insert(mailbox.address.canonical()) {
+            continue;
+        }
+        let row = recipient_row(id, recipients.len());
+        let text = mailbox.to_display_string();
+        let mailbox_sealed = vault
+            .seal(Class::Metadata, at, recipient_cell(&row), text.as_bytes())
+            .await?
+            .into();
+        recipients.push(PreparedRecipient {
+            kind,
+            destination: platform.vault.destination(mailbox.address.domain().as_str()),
+            address_index: vault.blind_index("address", &mailbox.address.canonical()),
+            mailbox_sealed,
+        });
+    }
+    Ok(recipients)
+}
+
+pub(super) fn recipient_row(id: &EmailId, position: usize) -> String {
+    format!("{}/{position}", id.as_str())
+}
+
+pub(super) fn recipient_cell(row: &str) -> Cell<'_> {
+    Cell {
+        table: "recipients",
+        column: "mailbox_sealed",
+        row,
+    }
+}
+
+async fn seal_idempotency(
+    vault: &OrgVault,
+    at: Timestamp,
+    idempotency: Option<&Idempotency>,
+    row: &str,
+    answer: &[u8],
+) -> Result<Option<PreparedIdempotency>, VaultError> {
+    let Some(idempotency) = idempotency else {
+        return Ok(None);
+    };
+    Ok(Some(PreparedIdempotency {
+        key_index: vault.blind_index("idempotency", &idempotency.key),
+        request_digest: Bytes::copy_from_slice(&idempotency.request_digest),
+        body_sealed: vault
+            .seal(Class::Metadata, at, idempotency_cell(row), answer)
+            .await?
+            .into(),
+    }))
+}
+
+async fn sent_event(
+    vault: &OrgVault,
+    caller: &Caller,
+    id: &EmailId,
+    at: Timestamp,
+    accepted: &Accepted,
+    draft: &Draft,
+) -> Result<Event, VaultError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Data<'a> {
+        email_id: &'a EmailId,
+        from: &'a str,
+        to: &'a [String],
+        subject: &'a str,
+        sent_at: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tags: &'a Vec<String>,
+        #[serde(skip_serializing_if = "events::Metadata::is_empty")]
+        metadata: &'a events::Metadata,
+    }
+    let data = Data {
+        email_id: id,
+        from: &accepted.from,
+        to: &accepted.to,
+        subject: &accepted.subject,
+        sent_at: at.rfc3339(),
+        tags: &draft.tags,
+        metadata: &draft.metadata,
+    };
+    events::prepare(
+        vault,
+        About {
+            kind: Type::EmailSent,
+            mode: caller.mode,
+            email: Some(id),
+            at,
+        },
+        &data,
+    )
+    .await
+}

@@ -1,0 +1,169 @@
+//! What happened, appended once.
+//!
+//! An event is written in the commit of what it tells of. Its public JSON is fixed then: webhooks sign and send exactly these bytes,
+//! however often and however late. If the organization has webhook endpoints, the same commit adds the job that hands the event to them.
+
+mod body;
+mod store;
+
+pub use body::{Metadata, Scalar, plain_number};
+pub use store::ALL as STATEMENTS;
+
+use crate::clock::Timestamp;
+use crate::features::keys::Mode;
+use crate::id::{EmailId, EventId, Id as _};
+use crate::platform::jobs::{self, Kind};
+use crate::platform::store::{OrgTx, StoreError};
+use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
+use serde::Serialize;
+
+/// The kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Accepted for sending.
+    EmailSent,
+    /// A receiving host took the mail for this recipient.
+    EmailDelivered,
+    /// Not taken now; it will be tried again.
+    EmailDeferred,
+    /// Refused for good.
+    EmailBounced,
+    /// Given up after the last attempt.
+    EmailFailed,
+    /// The recipient complained.
+    EmailComplained,
+    /// Not sent because the recipient is suppressed.
+    EmailSuppressed,
+}
+
+impl Type {
+    /// All types.
+    pub const ALL: [Type; 7] = [
+        Self::EmailSent,
+        Self::EmailDelivered,
+        Self::EmailDeferred,
+        Self::EmailBounced,
+        Self::EmailFailed,
+        Self::EmailComplained,
+        Self::EmailSuppressed,
+    ];
+
+    /// The type as it is stored, shown and subscribed to.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EmailSent => "email.sent",
+            Self::EmailDelivered => "email.delivered",
+            Self::EmailDeferred => "email.deferred",
+            Self::EmailBounced => "email.bounced",
+            Self::EmailFailed => "email.failed",
+            Self::EmailComplained => "email.complained",
+            Self::EmailSuppressed => "email.suppressed",
+        }
+    }
+}
+
+/// An event, sealed and ready to be appended.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its id, the same on every delivery.
+    pub id: EventId,
+    kind: Type,
+    mode: Mode,
+    email: Option<EmailId>,
+    at: Timestamp,
+    body_sealed: bytes::Bytes,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone)]
+pub struct About<'a> {
+    /// Its type.
+    pub kind: Type,
+    /// Live or test.
+    pub mode: Mode,
+    /// The e-mail.
+    pub email: Option<&'a EmailId>,
+    /// When it happened.
+    pub at: Timestamp,
+}
+
+/// Fixes an event's public JSON and seals it: before the unit of work that appends it.
+pub async fn prepare(vault: &OrgVault, about: About<'_>, data: &impl Serialize) -> Result<Event, VaultError> {
+    let id = EventId::generate(about.at, random());
+    let body = body::json(&id, &about, data);
+    let cell = Cell {
+        table: "events",
+        column: "body_sealed",
+        row: id.as_str(),
+    };
+    let body_sealed = vault
+        .seal(Class::Metadata, about.at, cell, body.as_bytes())
+        .await?
+        .into();
+    Ok(Event {
+        id,
+        kind: about.kind,
+        mode: about.mode,
+        email: about.email.cloned(),
+        at: about.at,
+        body_sealed,
+    })
+}
+
+/// Appends an event to the unit's commit, with the job that hands it to webhooks if any listen.
+pub async fn append(tx: &OrgTx, event: &Event) -> Result<(), StoreError> {
+    store::insert(tx, event).await?;
+    if store::has_listeners(tx).await? {
+        jobs::enqueue(
+            tx,
+            Kind::Event,
+            event.id.as_str(),
+            event.id.day(),
+            event.at,
+            event.at,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// An event as it was appended.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// Its id.
+    pub id: EventId,
+    /// Its type's name.
+    pub kind: String,
+    /// Live or test.
+    pub mode: String,
+    /// When it happened.
+    pub at: Timestamp,
+    body_sealed: bytes::Bytes,
+}
+
+impl Stored {
+    /// The public JSON, byte for byte as it was fixed.
+    pub async fn body(&self, vault: &OrgVault) -> Result<Vec<u8>, VaultError> {
+        let cell = Cell {
+            table: "events",
+            column: "body_sealed",
+            row: self.id.as_str(),
+        };
+        vault.open(cell, &self.body_sealed).await
+    }
+}
+
+/// One event.
+pub async fn get(tx: &OrgTx, id: &EventId) -> Result<Option<Stored>, StoreError> {
+    store::get(tx, id).await
+}
+
+/// The events of one e-mail, oldest first.
+pub async fn of_email(tx: &OrgTx, email: &EmailId) -> Result<Vec<Stored>, StoreError> {
+    store::of_email(tx, email).await
+}
+
+/// Reads an event's id from a job.
+pub fn id_of(reference: &str) -> Option<EventId> {
+    EventId::parse(reference)
+}

@@ -1,0 +1,28 @@
+//! The rules, a folder per feature. Each calls only features listed above it; work flows down the list through jobs.
+
+pub mod delivery;
+pub mod domains;
+pub mod emails;
+pub mod events;
+pub mod keys;
+pub mod orgs;
+pub mod webhooks;
+
+use crate::platform::store::StatementText;
+
+/// Every statement of the data's schema, for the test that prepares all of them on both engines.
+pub fn statements() -> impl Iterator<Item = &'static StatementText> {
+    [
+        crate::platform::jobs::STATEMENTS,
+        crate::platform::store::MAINTENANCE,
+        orgs::STATEMENTS,
+        keys::STATEMENTS,
+        domains::STATEMENTS,
+        events::STATEMENTS,
+        emails::STATEMENTS,
+        delivery::STATEMENTS,
+        webhooks::STATEMENTS,
+    ]
+    .into_iter()
+    .flatten()
+}

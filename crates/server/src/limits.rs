@@ -1,0 +1,67 @@
+//! Every limit on input, by name. A limit that is refused at a door says its number in the refusal.
+
+use std::time::Duration;
+
+/// Bytes of a request body: 25 MiB of attachments in base64, with room for the rest.
+pub const REQUEST_BODY_BYTES_MAX: usize = 40 * 1024 * 1024;
+/// Bytes of a request body on routes that take no attachments.
+pub const SMALL_BODY_BYTES_MAX: usize = 256 * 1024;
+/// Nesting of JSON arrays and objects.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Bytes of a request's head.
+pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Time for a request's head to arrive.
+pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a request's body to arrive.
+pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for a TLS handshake.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// HTTP/2 streams of one connection.
+pub const H2_STREAMS_MAX: u32 = 100;
+
+/// Recipients of one e-mail in `to`, `cc` and `bcc` together.
+pub const RECIPIENTS_MAX: usize = 50;
+/// Addresses in `replyTo`.
+pub const REPLY_TO_MAX: usize = 10;
+/// Characters of a subject (RFC 5322 §2.1.1 allows 998 on a line).
+pub const SUBJECT_CHARS_MAX: usize = 998;
+/// Bytes of `html` and of `text`, each.
+pub const BODY_PART_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// Headers set by the caller.
+pub const HEADERS_MAX: usize = 25;
+/// Tags of one e-mail, and characters of each.
+pub const TAGS_MAX: usize = 10;
+/// Characters of a tag: letters, digits, `-` and `_`.
+pub const TAG_CHARS_MAX: usize = 64;
+/// Keys of `metadata`.
+pub const METADATA_KEYS_MAX: usize = 50;
+/// Characters of a metadata key.
+pub const METADATA_KEY_CHARS_MAX: usize = 40;
+/// Characters of a metadata value, as text.
+pub const METADATA_VALUE_CHARS_MAX: usize = 500;
+/// Bytes of all metadata keys and values.
+pub const METADATA_BYTES_MAX: usize = 8 * 1024;
+/// Attachments of one e-mail.
+pub const ATTACHMENTS_MAX: usize = 10;
+/// Bytes of one attachment, decoded.
+pub const ATTACHMENT_BYTES_MAX: usize = 25 * 1024 * 1024;
+/// Bytes of a composed message.
+pub const MESSAGE_BYTES_MAX: usize = 30 * 1024 * 1024;
+/// Characters of an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// How long an idempotency key is remembered, at least.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Rows of one page of a list.
+pub const PAGE_MAX: i64 = 100;
+/// Rows of a page when the caller names no number.
+pub const PAGE_DEFAULT: i64 = 10;
+/// A list's `totalCount` is exact up to here.
+pub const COUNT_MAX: i64 = 10_000;
+
+/// Characters of a name that people give to things (key, organization, description).
+pub const NAME_CHARS_MAX: usize = 255;
+/// Webhook endpoints of one organization.
+pub const WEBHOOKS_MAX: i64 = 50;
+/// Event names or wildcards of one webhook endpoint.
+pub const WEBHOOK_EVENTS_MAX: usize = 50;

@@ -1,0 +1,157 @@
+//! The rows of jobs and nodes.
+
+use super::{Backlog, Job, Kind};
+use crate::clock::Timestamp;
+use crate::id::{Id as _, NodeId, OrgId};
+use crate::limits::COUNT_MAX;
+use crate::platform::store::{OrgTx, Purpose, Row, Store, StoreError, params, statements};
+
+statements! {
+    org ENQUEUE = "INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    org START = "UPDATE jobs SET started_attempt = $6 WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+    org FINISH = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+    org POSTPONE = "UPDATE jobs SET lease_owner = NULL, started_attempt = NULL, due_at = $6
+        WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+    /// The same lease on both engines; PostgreSQL skips rows that another node is leasing at this moment.
+    system LEASE =
+        sqlite "UPDATE jobs SET lease_owner = $1, attempt = attempt + 1, epoch = epoch + 1
+            WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND due_at <= $3 ORDER BY due_at LIMIT $4)
+            RETURNING org_id, ref, part, attempt, epoch, started_attempt, created_at"
+        postgres "WITH due AS (
+                SELECT org_id, kind, ref, part FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND due_at <= $3
+                ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
+            UPDATE jobs SET lease_owner = $1, attempt = attempt + 1, epoch = epoch + 1 FROM due
+            WHERE jobs.org_id = due.org_id AND jobs.kind = due.kind AND jobs.ref = due.ref AND jobs.part = due.part
+            RETURNING jobs.org_id, jobs.ref, jobs.part, jobs.attempt, jobs.epoch, jobs.started_attempt, jobs.created_at";
+    system ALIVE = "INSERT INTO nodes (id, alive_until) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until";
+    system FORGET_DEAD = "DELETE FROM nodes WHERE alive_until < $1";
+    system TAKE_FROM_DEAD = "UPDATE jobs SET lease_owner = NULL
+        WHERE lease_owner IS NOT NULL AND lease_owner NOT IN (SELECT id FROM nodes)";
+    system RELEASE = "UPDATE jobs SET lease_owner = NULL WHERE lease_owner = $1";
+    system LEAVE = "DELETE FROM nodes WHERE id = $1";
+    system FORGET_OTHERS = "DELETE FROM nodes WHERE id <> $1";
+    system BACKLOG = "SELECT count(*), min(due_at) FROM
+        (SELECT due_at FROM jobs WHERE kind = $1 AND lease_owner IS NULL AND due_at <= $2 ORDER BY due_at LIMIT $3) AS waiting";
+}
+
+pub(super) async fn enqueue(
+    tx: &OrgTx,
+    kind: Kind,
+    reference: &str,
+    part: i64,
+    due_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(&ENQUEUE, params![kind.name(), reference, part, due_at, now])
+        .await
+        .map(drop)
+}
+
+pub(super) async fn start(tx: &OrgTx, job: &Job, attempt: &str) -> Result<u64, StoreError> {
+    tx.execute(
+        &START,
+        params![job.kind.name(), &job.reference, job.part, job.epoch, attempt],
+    )
+    .await
+}
+
+pub(super) async fn finish(tx: &OrgTx, job: &Job) -> Result<u64, StoreError> {
+    tx.execute(
+        &FINISH,
+        params![job.kind.name(), &job.reference, job.part, job.epoch],
+    )
+    .await
+}
+
+pub(super) async fn postpone(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<u64, StoreError> {
+    tx.execute(
+        &POSTPONE,
+        params![job.kind.name(), &job.reference, job.part, job.epoch, due_at],
+    )
+    .await
+}
+
+pub(super) async fn heartbeat(
+    store: &Store,
+    node: &NodeId,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<u64, StoreError> {
+    let node = node.clone();
+    let unit = async move |tx: &crate::platform::store::SystemTx| {
+        tx.execute(&ALIVE, params![&node, until]).await?;
+        tx.execute(&FORGET_DEAD, params![now]).await?;
+        tx.execute(&TAKE_FROM_DEAD, params![]).await
+    };
+    store.system(Purpose::Jobs).write("jobs_heartbeat", unit).await
+}
+
+pub(super) async fn bury_others(store: &Store, node: &NodeId) -> Result<(), StoreError> {
+    let node = node.clone();
+    let unit = async move |tx: &crate::platform::store::SystemTx| {
+        tx.execute(&FORGET_OTHERS, params![&node]).await?;
+        tx.execute(&TAKE_FROM_DEAD, params![]).await.map(drop)
+    };
+    store.system(Purpose::Jobs).write("jobs_bury_others", unit).await
+}
+
+pub(super) async fn lease(
+    store: &Store,
+    node: &NodeId,
+    kind: Kind,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Vec<Job>, StoreError> {
+    let node = node.as_str().to_owned();
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let unit = async move |tx: &crate::platform::store::SystemTx| {
+        let rows = tx.query(&LEASE, params![&node, kind.name(), now, limit]).await?;
+        rows.into_iter().map(|row| job(kind, row)).collect()
+    };
+    store.system(Purpose::Jobs).write("jobs_lease", unit).await
+}
+
+fn job(kind: Kind, row: Row) -> Result<Job, StoreError> {
+    let mut row = row.reader();
+    Ok(Job {
+        org: row.next::<OrgId>()?,
+        kind,
+        reference: row.next()?,
+        part: row.next()?,
+        attempt: row.next()?,
+        epoch: row.next()?,
+        started_attempt: row.next()?,
+        created_at: row.next()?,
+    })
+}
+
+pub(super) async fn leave(store: &Store, node: &NodeId) -> Result<(), StoreError> {
+    let node = node.as_str().to_owned();
+    let unit = async move |tx: &crate::platform::store::SystemTx| {
+        tx.execute(&RELEASE, params![&node]).await?;
+        tx.execute(&LEAVE, params![&node]).await.map(drop)
+    };
+    store.system(Purpose::Jobs).write("jobs_leave", unit).await
+}
+
+pub(super) async fn backlog(store: &Store, now: Timestamp) -> Result<Vec<Backlog>, StoreError> {
+    let unit = async move |tx: &crate::platform::store::SystemTx| {
+        let mut all = Vec::with_capacity(Kind::ALL.len());
+        for kind in Kind::ALL {
+            let Some(row) = tx
+                .query_opt(&BACKLOG, params![kind.name(), now, COUNT_MAX])
+                .await?
+            else {
+                continue;
+            };
+            let mut row = row.reader();
+            all.push(Backlog {
+                kind,
+                due: row.next()?,
+                oldest_due_at: row.next()?,
+            });
+        }
+        Ok(all)
+    };
+    store.system(Purpose::Jobs).read("jobs_backlog", unit).await
+}

@@ -1,0 +1,119 @@
+import type { Metadata } from './resources/emails.js';
+
+/** What each event carries beside its own fields. */
+interface Envelope<Type extends string, Data> {
+  /** The same in every delivery of the event: remember it to act once. */
+  id: string;
+  type: Type;
+  /** RFC 3339, UTC. */
+  createdAt: string;
+  /** `test` when a test key caused it. */
+  mode?: 'live' | 'test';
+  data: Data;
+}
+
+/** The fields that events about one recipient of one message share. */
+interface EmailFields {
+  emailId: string;
+  to: string;
+  subject?: string;
+  metadata?: Metadata;
+}
+
+/** Why a bounce happened: the first five are permanent, the others may pass. */
+export type BounceCategory =
+  | 'invalid_address'
+  | 'domain_not_found'
+  | 'content_rejected'
+  | 'policy_related'
+  | 'blocked'
+  | 'mailbox_full'
+  | 'server_error'
+  | 'rate_limited';
+
+export type EmailSentEvent = Envelope<
+  'email.sent',
+  { emailId: string; from: string; to: string[]; subject: string; sentAt: string; metadata?: Metadata }
+>;
+export type EmailDeliveredEvent = Envelope<'email.delivered', EmailFields & { deliveredAt: string }>;
+export type EmailBouncedEvent = Envelope<
+  'email.bounced',
+  EmailFields & { bounceType: 'hard' | 'soft'; bounceCategory: BounceCategory; message: string; bouncedAt: string }
+>;
+export type EmailDeferredEvent = Envelope<
+  'email.deferred',
+  EmailFields & { reason: string; retryCount: number; nextRetryAt: string }
+>;
+export type EmailOpenedEvent = Envelope<
+  'email.opened',
+  EmailFields & { openedAt: string; userAgent?: string; ipAddress?: string; isFirstOpen: boolean }
+>;
+export type EmailClickedEvent = Envelope<
+  'email.clicked',
+  EmailFields & { url: string; clickedAt: string; userAgent?: string; ipAddress?: string }
+>;
+export type EmailComplainedEvent = Envelope<'email.complained', EmailFields & { complainedAt: string }>;
+export type EmailUnsubscribedEvent = Envelope<
+  'email.unsubscribed',
+  EmailFields & { unsubscribedAt: string; reason?: string }
+>;
+export type EmailFailedEvent = Envelope<'email.failed', EmailFields & { message?: string; failedAt?: string }>;
+export type EmailScheduledEvent = Envelope<
+  'email.scheduled',
+  { emailId: string; to: string | string[]; subject?: string; metadata?: Metadata; scheduledAt: string }
+>;
+export type EmailCancelledEvent = Envelope<
+  'email.cancelled',
+  { emailId: string; to: string | string[]; subject?: string; metadata?: Metadata; cancelledAt?: string }
+>;
+export type EmailSuppressedEvent = Envelope<'email.suppressed', EmailFields & { suppressionReason?: string }>;
+export type EmailReceivedEvent = Envelope<
+  'email.received',
+  {
+    id: string;
+    from: string;
+    fromName?: string;
+    to: string[];
+    cc?: string[];
+    subject: string;
+    text?: string;
+    html?: string;
+    attachments: { filename: string; contentType: string; size: number; url: string }[];
+    headers: Record<string, string>;
+    receivedAt: string;
+  }
+>;
+
+interface SuppressionFields {
+  email: string;
+  type: string;
+  reason?: string;
+  listId?: string | null;
+  createdAt: string;
+}
+export type SuppressionCreatedEvent = Envelope<'suppression.created', SuppressionFields>;
+export type SuppressionDeletedEvent = Envelope<'suppression.deleted', SuppressionFields>;
+
+/** Events about the account rather than a message; their data is described in the API reference. */
+export type AccountEvent = Envelope<'domain.verified' | 'api_key.exposed' | 'alert.fired', Record<string, unknown>>;
+
+/** All events known to this version. A newer server may send others: keep a `default` branch. */
+export type WebhookEvent =
+  | EmailSentEvent
+  | EmailDeliveredEvent
+  | EmailBouncedEvent
+  | EmailDeferredEvent
+  | EmailOpenedEvent
+  | EmailClickedEvent
+  | EmailComplainedEvent
+  | EmailUnsubscribedEvent
+  | EmailFailedEvent
+  | EmailScheduledEvent
+  | EmailCancelledEvent
+  | EmailSuppressedEvent
+  | EmailReceivedEvent
+  | SuppressionCreatedEvent
+  | SuppressionDeletedEvent
+  | AccountEvent;
+
+export type WebhookEventType = WebhookEvent['type'];

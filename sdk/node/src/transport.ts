@@ -1,0 +1,234 @@
+import { randomUUID } from 'node:crypto';
+import { SealwrightError } from './errors.js';
+import { parseRetryAfter, retryDelayMs } from './retry.js';
+import type { Settings } from './settings.js';
+import { VERSION } from './version.js';
+
+/** Values of query parameters; `undefined` leaves the parameter out. */
+export type QueryValue = string | number | boolean | Date | undefined;
+
+/** One call of the HTTP API. */
+export interface Call {
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** Begins with `/v1/`; segments are already checked. */
+  readonly path: string;
+  readonly query?: Readonly<Record<string, QueryValue>> | undefined;
+  readonly body?: unknown;
+  readonly idempotencyKey?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A call as it goes onto the wire, the same for each try. */
+interface WireRequest {
+  readonly url: string;
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body: string | null;
+  readonly idempotencyKey: string | undefined;
+}
+
+/** Speaks HTTP for the resources: authorization, time limits, retries, errors. */
+export class Transport {
+  // A private field, so that printing a client doesn't print its key.
+  readonly #settings: Settings;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+  }
+
+  /** Does the call, again where that is safe and useful, and returns the JSON object of the answer. */
+  async request(call: Call): Promise<object> {
+    const request = this.#prepare(call);
+    for (let triesMade = 1; ; triesMade += 1) {
+      try {
+        return await this.#try(request, call.signal);
+      } catch (error) {
+        const wait = this.#delayAfter(error, triesMade, request);
+        if (wait === undefined) throw error;
+        await sleep(wait, call.signal, request.idempotencyKey);
+      }
+    }
+  }
+
+  #prepare(call: Call): WireRequest {
+    const headers: Record<string, string> = {
+      Accept: 'application/json',
+      Authorization: `Bearer ${this.#settings.apiKey}`,
+      'User-Agent': `sealwright-node/${VERSION}`,
+    };
+    let idempotencyKey: string | undefined;
+    if (call.method === 'POST') {
+      idempotencyKey = call.idempotencyKey ?? randomUUID();
+      headers['Idempotency-Key'] = idempotencyKey;
+    }
+    let body: string | null = null;
+    if (call.body !== undefined) {
+      // Once, before the first try: a retry with other bytes would be a conflict, not a replay.
+      body = toJson(call.body);
+      headers['Content-Type'] = 'application/json';
+    }
+    const url = this.#settings.baseUrl + call.path + queryString(call.query ?? {});
+    return { url, method: call.method, headers, body, idempotencyKey };
+  }
+
+  #delayAfter(error: unknown, triesMade: number, request: WireRequest): number | undefined {
+    if (!(error instanceof SealwrightError) || triesMade > this.#settings.maxRetries) return undefined;
+    return retryDelayMs(error, triesMade, {
+      // A second DELETE would answer "not found" for work the first one did.
+      isRepeatable: request.method === 'GET' || request.idempotencyKey !== undefined,
+      retryOnRateLimit: this.#settings.retryOnRateLimit,
+      random: Math.random,
+    });
+  }
+
+  async #try(request: WireRequest, signal: AbortSignal | undefined): Promise<object> {
+    const { response, text } = await this.#exchange(request, signal);
+    if (response.ok) return parseAnswer(response, text, request.idempotencyKey);
+    throw answeredError(response, text, request.idempotencyKey);
+  }
+
+  async #exchange(request: WireRequest, signal: AbortSignal | undefined): Promise<{ response: Response; text: string }> {
+    const { fetch, timeoutMs } = this.#settings;
+    // Node 18 has no AbortSignal.any, so the caller's signal and the clock meet in a controller of our own.
+    const controller = new AbortController();
+    let isTimeOver = false;
+    const timer = setTimeout(() => {
+      isTimeOver = true;
+      controller.abort();
+    }, timeoutMs);
+    const abort = (): void => controller.abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    try {
+      if (signal?.aborted) throw signal.reason;
+      const { method, headers, body } = request;
+      // Followed redirects would carry mail to wherever an answer points.
+      const response = await fetch(request.url, { method, headers, body, redirect: 'manual', signal: controller.signal });
+      return { response, text: await response.text() };
+    } catch (cause) {
+      const { idempotencyKey } = request;
+      if (signal?.aborted) throw abortedError(signal, idempotencyKey);
+      if (isTimeOver) {
+        throw new SealwrightError('timeout', `no complete answer within ${timeoutMs} ms`, { idempotencyKey });
+      }
+      throw unansweredError(cause, request);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+}
+
+function toJson(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    throw new SealwrightError('argument_invalid', 'the argument cannot be written as JSON: it holds a BigInt or itself', { cause });
+  }
+}
+
+function queryString(query: Readonly<Record<string, QueryValue>>): string {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined) parameters.append(name, value instanceof Date ? toIso(value, name) : String(value));
+  }
+  const text = parameters.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+function toIso(date: Date, name: string): string {
+  if (Number.isNaN(date.getTime())) {
+    throw new SealwrightError('argument_invalid', `${name} is an invalid Date`, { param: name });
+  }
+  return date.toISOString();
+}
+
+function parseAnswer(response: Response, text: string, idempotencyKey: string | undefined): object {
+  const value = parseJsonObject(text);
+  if (value !== undefined) return value;
+  throw new SealwrightError(
+    'response_invalid',
+    'the server answered with success but not with a JSON object; does baseUrl point at a Sealwright server?',
+    { ...answerFacts(response), idempotencyKey },
+  );
+}
+
+function answeredError(response: Response, text: string, idempotencyKey: string | undefined): SealwrightError {
+  const facts = { ...answerFacts(response), idempotencyKey };
+  const problem = (parseJsonObject(text) as { error?: unknown } | undefined)?.error;
+  if (typeof problem !== 'object' || problem === null) {
+    // A proxy in between, or not our server at all. Its page isn't repeated: it may be long and may be anything.
+    const message = `the server answered with status ${response.status} and without an error object`;
+    return new SealwrightError('response_invalid', message, facts);
+  }
+  const { code, message, param, requestId, docs, retryAfter } = problem as Record<string, unknown>;
+  return new SealwrightError(stringOr(code, 'response_invalid'), stringOr(message, `status ${response.status}`), {
+    ...facts,
+    param: stringOr(param, undefined),
+    requestId: stringOr(requestId, facts.requestId),
+    docs: stringOr(docs, undefined),
+    retryAfter: facts.retryAfter ?? (typeof retryAfter === 'number' && retryAfter >= 0 ? retryAfter : undefined),
+  });
+}
+
+function answerFacts(response: Response): { status: number; requestId: string | undefined; retryAfter: number | undefined } {
+  return {
+    status: response.status,
+    requestId: response.headers.get('x-request-id') ?? undefined,
+    retryAfter: parseRetryAfter(response.headers.get('retry-after'), Date.now()),
+  };
+}
+
+/** No answer at all: a certificate this machine doesn't trust, or the network. Trying again mends only the latter. */
+function unansweredError(cause: unknown, request: WireRequest): SealwrightError {
+  const reason = reasonOf(cause);
+  const { host } = new URL(request.url);
+  const { idempotencyKey } = request;
+  if (/CERT|SIGNATURE|ERR_TLS|ERR_SSL|EPROTO/.test(reason)) {
+    const message = `the TLS connection to ${host} failed (${reason}); for a CA of your own, start Node with NODE_EXTRA_CA_CERTS=<its PEM file>`;
+    return new SealwrightError('tls_error', message, { cause, idempotencyKey });
+  }
+  return new SealwrightError('network_error', `no answer from ${host} (${reason})`, { cause, idempotencyKey });
+}
+
+/** fetch wraps the system's error, whose code says what happened. */
+function reasonOf(error: unknown): string {
+  for (let link = error, depth = 0; link instanceof Error && depth < 5; link = link.cause, depth += 1) {
+    const { code } = link as { code?: unknown };
+    if (typeof code === 'string') return code;
+  }
+  return error instanceof Error ? error.message : 'unknown reason';
+}
+
+function abortedError(signal: AbortSignal, idempotencyKey: string | undefined): SealwrightError {
+  return new SealwrightError('aborted', 'the call was ended by its signal', { cause: signal.reason, idempotencyKey });
+}
+
+function parseJsonObject(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function stringOr<T>(value: unknown, otherwise: T): string | T {
+  return typeof value === 'string' && value !== '' ? value : otherwise;
+}
+
+function sleep(ms: number, signal: AbortSignal | undefined, idempotencyKey: string | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(abortedError(signal, idempotencyKey));
+      return;
+    }
+    const finish = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', finish);
+      if (signal?.aborted) reject(abortedError(signal, idempotencyKey));
+      else resolve();
+    };
+    const timer = setTimeout(finish, ms);
+    signal?.addEventListener('abort', finish, { once: true });
+  });
+}

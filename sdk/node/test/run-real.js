@@ -1,0 +1,17 @@
+'use strict';
+
+// Runs real.test.js in a Node that trusts the development server's CA: NODE_EXTRA_CA_CERTS counts at start-up only.
+const { spawnSync } = require('node:child_process');
+const path = require('node:path');
+const { readReadyFile } = require('./support/ready-file.js');
+
+const env = { ...process.env };
+try {
+  const ready = readReadyFile();
+  if (ready !== undefined) env.NODE_EXTRA_CA_CERTS = ready.caCert;
+} catch {
+  // The test itself reports what is wrong, as a failure that a test runner counts.
+}
+const { status, error } = spawnSync(process.execPath, ['--test', path.join(__dirname, 'real.test.js')], { env, stdio: 'inherit' });
+if (error) throw error;
+process.exitCode = status ?? 1;
