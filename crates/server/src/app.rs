@@ -287,6 +287,8 @@ pub struct Running {
     pub platform: Platform,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// Says that this node is alive until its last delivery is done; stopped after `tasks`.
+    watch: (watch::Sender<bool>, tokio::task::JoinHandle<()>),
     grace: Duration,
     _lock: StoreLock,
 }
@@ -315,14 +317,16 @@ pub async fn start_on(
         jobs.bury_others().await?;
     }
     let mut tasks = JoinSet::new();
-    tasks.spawn(watch_over(
+    let (stop_watch, watch_stopped) = Stop::new();
+    let watching = watch_over(
         platform.clone(),
         jobs,
         Arc::clone(&readiness),
         Arc::clone(&fresh),
         config.clone(),
-        stopped.clone(),
-    ));
+        watch_stopped,
+    );
+    let watch = (stop_watch, tokio::spawn(watching));
     let address = if roles.api {
         let tls = edge::server_config(&config.server)?;
         let listener = bind(config.server.listen, Some(tls), config.server.connections_max).await?;
@@ -358,6 +362,7 @@ pub async fn start_on(
         platform,
         stop,
         tasks,
+        watch,
         grace,
         _lock: lock,
     })
@@ -477,7 +482,12 @@ impl Running {
         .await;
         if finished.is_err() {
             tracing::warn!("work under way did not end in time; its leases are given back");
+            // It must not go on once its leases are somebody else's.
+            self.tasks.shutdown().await;
         }
+        // An error means that the watch ended by itself.
+        let _ = self.watch.0.send(true);
+        let _ = self.watch.1.await;
         let jobs = Jobs::new(self.platform.store.clone(), self.platform.node.clone());
         if let Err(error) = jobs.leave().await {
             tracing::warn!(%error, "leases could not be given back; others take them when this node is found dead");

@@ -3,7 +3,7 @@
 use super::Api;
 use super::problem::Carried;
 use crate::id::Id as _;
-pub use crate::id::RequestId;
+pub(super) use crate::id::RequestId;
 use crate::metrics::RequestLabels;
 use crate::platform::vault::random;
 use axum::extract::{MatchedPath, Request, State};

@@ -20,10 +20,8 @@ pub(super) enum Fate {
     Delivered { reply: String },
     /// Not now.
     Deferred { reason: String },
-    /// Refused for good by the receiving side; `code` is the SMTP reply code, when one was given.
     Bounced {
         reason: String,
-        code: Option<u16>,
         category: facts::Category,
     },
     /// Given up by us.

@@ -65,7 +65,6 @@ pub(super) fn fate_of(outcome: &Outcome) -> Fate {
                 .map(|enhanced| (enhanced.subject, enhanced.detail));
             Fate::Bounced {
                 reason,
-                code,
                 category: category(code, enhanced),
             }
         }
@@ -77,7 +76,6 @@ pub(super) fn fate_of_failure(failure: &WireFailure) -> Fate {
     if failure.permanent {
         Fate::Bounced {
             reason,
-            code: None,
             category: Category::ServerError,
         }
     } else {

@@ -53,7 +53,7 @@ impl Pool {
             ehlo_name: options.ehlo_name.clone(),
             tls: options.tls,
             tls_config: wire::opportunistic_config()?,
-            timeouts: options.timeouts.clone(),
+            timeouts: options.timeouts,
             source: options.source,
         };
         Ok(Self {

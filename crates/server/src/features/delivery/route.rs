@@ -103,7 +103,6 @@ fn unanswered(error: &DnsError) -> Fate {
         let reason = "the domain does not exist or has no mail host".to_owned();
         Fate::Bounced {
             reason,
-            code: None,
             category: Category::DomainNotFound,
         }
     }
@@ -112,7 +111,6 @@ fn unanswered(error: &DnsError) -> Fate {
 fn bounced(reason: &str, category: Category) -> Route {
     Route::Nowhere(Fate::Bounced {
         reason: reason.to_owned(),
-        code: None,
         category,
     })
 }

@@ -30,7 +30,6 @@ fn fate(local: &str, attempt: i64) -> Fate {
         let reason = "550 5.1.1 test mode: no such user".to_owned();
         Fate::Bounced {
             reason,
-            code: Some(550),
             category: Category::InvalidAddress,
         }
     } else if name.eq_ignore_ascii_case("deferred") && attempt < DEFERRED_ATTEMPTS {

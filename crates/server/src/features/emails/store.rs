@@ -35,7 +35,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         ON CONFLICT (org_id, day, id) DO UPDATE SET state = excluded.state, finished_at = excluded.finished_at, facts_sealed = excluded.facts_sealed";
     org IN_DOUBT = "UPDATE attempts SET state = 'in_doubt' WHERE org_id = $1 AND day = $2 AND id = $3 AND state = 'started'";
-    org ATTEMPTS = "SELECT id, destination, number, state, started_at, finished_at, facts_sealed FROM attempts
+    org ATTEMPTS = "SELECT id, number, state, started_at, finished_at, facts_sealed FROM attempts
         WHERE org_id = $1 AND email_id = $2 ORDER BY started_at, id";
     /// $2 mode, $3 status, $4/$5 time range, $6 address, $7 tag, $8/$9 cursor, $10 limit.
     org LIST_OLDER = "SELECT id, mode, status, head_sealed, created_at FROM emails e
@@ -119,7 +119,7 @@ pub(super) async fn idempotency(tx: &OrgTx, key_index: &[u8]) -> Result<Option<E
 
 /// An e-mail's row.
 #[derive(Debug, Clone)]
-pub struct EmailRow {
+pub(super) struct EmailRow {
     pub(super) id: EmailId,
     pub(super) mode: String,
     pub(super) status: String,
@@ -275,7 +275,6 @@ pub async fn mark_in_doubt(tx: &OrgTx, id: &AttemptId) -> Result<bool, StoreErro
 #[derive(Debug, Clone)]
 pub(super) struct AttemptRow {
     pub(super) id: AttemptId,
-    pub(super) destination: i64,
     pub(super) number: i64,
     pub(super) state: String,
     pub(super) started_at: Timestamp,
@@ -288,7 +287,6 @@ pub(super) async fn attempts(tx: &OrgTx, id: &EmailId) -> Result<Vec<AttemptRow>
         let mut row = row.reader();
         Ok(AttemptRow {
             id: row.next()?,
-            destination: row.next()?,
             number: row.next()?,
             state: row.next()?,
             started_at: row.next()?,

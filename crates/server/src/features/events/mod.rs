@@ -18,6 +18,10 @@ use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
 use serde::Serialize;
 
 /// The kinds of events.
+#[allow(
+    clippy::enum_variant_names,
+    reason = "e-mails are only the first area that has events"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     /// Accepted for sending.

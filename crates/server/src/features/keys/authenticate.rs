@@ -36,10 +36,13 @@ pub enum Refused {
     Vault(#[from] VaultError),
 }
 
+/// When a key was found good, and who calls with it.
+type Remembered = (Timestamp, Arc<Caller>);
+
 /// Knows the keys that were good a moment ago.
 #[derive(Default)]
 pub struct Authenticator {
-    remembered: RwLock<HashMap<Vec<u8>, (Timestamp, Arc<Caller>)>>,
+    remembered: RwLock<HashMap<Vec<u8>, Remembered>>,
 }
 
 impl Authenticator {

@@ -1,5 +1,10 @@
 //! Opening a connection: resolve, check, connect to what was checked, TLS, HTTP.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "durations of network steps only; nothing here is a stored time"
+)]
+
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};

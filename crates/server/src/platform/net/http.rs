@@ -1,5 +1,10 @@
 //! The HTTPS client: one request, one bounded answer.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "durations of network steps only; nothing here is a stored time"
+)]
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;

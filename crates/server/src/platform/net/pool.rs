@@ -1,5 +1,10 @@
 //! Connections kept open between requests.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "durations of network steps only; nothing here is a stored time"
+)]
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -59,7 +59,7 @@ impl<F, T, E: From<StoreError>> WorkOf<F, T, E> {
         ran
     }
 
-    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+    fn answer(self, outcome: Result<(), StoreError>) {
         let result = match (outcome, self.result) {
             (Ok(()), Some(result)) | (Err(_), Some(result @ Err(_))) => result,
             (Ok(()), None) => Err(E::from(StoreError::Unavailable("the unit did not run".into()))),
@@ -101,7 +101,7 @@ macro_rules! impl_work {
             }
 
             fn finish(self: Box<Self>, outcome: Result<(), StoreError>) {
-                Box::new(self.0).answer(outcome);
+                self.0.answer(outcome);
             }
         }
     };
