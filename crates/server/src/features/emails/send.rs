@@ -92,10 +92,12 @@ pub async fn send(
         async move |tx: &OrgTx| accept(tx, &prepared).await
     };
     match platform.store.org(&caller.org).write("email_send", unit).await? {
-        Verdict::Accepted => {
+        Verdict::Accepted { has_listeners } => {
             fresh.put(id, message);
             platform.hints.wake(JobKind::Deliver);
-            platform.hints.wake(JobKind::Event);
+            if has_listeners {
+                platform.hints.wake(JobKind::Event);
+            }
             platform.metrics.emails_accepted.inc();
             Ok(Sent::Accepted(prepared.answer.clone()))
         }
@@ -136,7 +138,7 @@ pub(super) struct PreparedIdempotency {
 }
 
 enum Verdict {
-    Accepted,
+    Accepted { has_listeners: bool },
     Replay(Bytes),
 }
 
@@ -172,8 +174,8 @@ async fn accept(tx: &OrgTx, prepared: &Prepared) -> Result<Verdict, SendError> {
         )
         .await?;
     }
-    events::append(tx, &prepared.event).await?;
-    Ok(Verdict::Accepted)
+    let has_listeners = events::append(tx, &prepared.event).await?;
+    Ok(Verdict::Accepted { has_listeners })
 }
 
 async fn prepare(

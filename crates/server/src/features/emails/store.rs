@@ -37,26 +37,27 @@ statements! {
     org IN_DOUBT = "UPDATE attempts SET state = 'in_doubt' WHERE org_id = $1 AND day = $2 AND id = $3 AND state = 'started'";
     org ATTEMPTS = "SELECT id, number, state, started_at, finished_at, facts_sealed FROM attempts
         WHERE org_id = $1 AND email_id = $2 ORDER BY started_at, id";
+    /// `x = $n OR $n IS NULL`, in this order: PostgreSQL takes a parameter's type from its first use.
     /// $2 mode, $3 status, $4/$5 time range, $6 address, $7 tag, $8/$9 cursor, $10 limit.
     org LIST_OLDER = "SELECT id, mode, status, head_sealed, created_at FROM emails e
-        WHERE org_id = $1 AND mode = $2 AND ($3 IS NULL OR status = $3)
-        AND ($4 IS NULL OR created_at >= $4) AND ($5 IS NULL OR created_at < $5)
-        AND ($6 IS NULL OR EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id))
-        AND ($7 IS NULL OR EXISTS (SELECT 1 FROM email_tags t WHERE t.org_id = $1 AND t.tag_index = $7 AND t.email_id = e.id))
-        AND ($8 IS NULL OR (created_at, id) < ($8, $9))
+        WHERE org_id = $1 AND mode = $2 AND (status = $3 OR $3 IS NULL)
+        AND (created_at >= $4 OR $4 IS NULL) AND (created_at < $5 OR $5 IS NULL)
+        AND (EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id) OR $6 IS NULL)
+        AND (EXISTS (SELECT 1 FROM email_tags t WHERE t.org_id = $1 AND t.tag_index = $7 AND t.email_id = e.id) OR $7 IS NULL)
+        AND ((created_at, id) < ($8, $9) OR $8 IS NULL)
         ORDER BY created_at DESC, id DESC LIMIT $10";
     org LIST_NEWER = "SELECT id, mode, status, head_sealed, created_at FROM emails e
-        WHERE org_id = $1 AND mode = $2 AND ($3 IS NULL OR status = $3)
-        AND ($4 IS NULL OR created_at >= $4) AND ($5 IS NULL OR created_at < $5)
-        AND ($6 IS NULL OR EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id))
-        AND ($7 IS NULL OR EXISTS (SELECT 1 FROM email_tags t WHERE t.org_id = $1 AND t.tag_index = $7 AND t.email_id = e.id))
-        AND ($8 IS NULL OR (created_at, id) > ($8, $9))
+        WHERE org_id = $1 AND mode = $2 AND (status = $3 OR $3 IS NULL)
+        AND (created_at >= $4 OR $4 IS NULL) AND (created_at < $5 OR $5 IS NULL)
+        AND (EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id) OR $6 IS NULL)
+        AND (EXISTS (SELECT 1 FROM email_tags t WHERE t.org_id = $1 AND t.tag_index = $7 AND t.email_id = e.id) OR $7 IS NULL)
+        AND ((created_at, id) > ($8, $9) OR $8 IS NULL)
         ORDER BY created_at, id LIMIT $10";
     org COUNT = "SELECT count(*) FROM (SELECT 1 FROM emails e
-        WHERE org_id = $1 AND mode = $2 AND ($3 IS NULL OR status = $3)
-        AND ($4 IS NULL OR created_at >= $4) AND ($5 IS NULL OR created_at < $5)
-        AND ($6 IS NULL OR EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id))
-        AND ($7 IS NULL OR EXISTS (SELECT 1 FROM email_tags t WHERE t.org_id = $1 AND t.tag_index = $7 AND t.email_id = e.id))
+        WHERE org_id = $1 AND mode = $2 AND (status = $3 OR $3 IS NULL)
+        AND (created_at >= $4 OR $4 IS NULL) AND (created_at < $5 OR $5 IS NULL)
+        AND (EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id) OR $6 IS NULL)
+        AND (EXISTS (SELECT 1 FROM email_tags t WHERE t.org_id = $1 AND t.tag_index = $7 AND t.email_id = e.id) OR $7 IS NULL)
         LIMIT $8) AS counted";
 }
 

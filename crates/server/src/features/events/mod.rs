@@ -115,9 +115,12 @@ pub async fn prepare(vault: &OrgVault, about: About<'_>, data: &impl Serialize) 
 }
 
 /// Appends an event to the unit's commit, with the job that hands it to webhooks if any listen.
-pub async fn append(tx: &OrgTx, event: &Event) -> Result<(), StoreError> {
+///
+/// Returns whether there is such a job: then its worker should be woken after the commit.
+pub async fn append(tx: &OrgTx, event: &Event) -> Result<bool, StoreError> {
     store::insert(tx, event).await?;
-    if store::has_listeners(tx).await? {
+    let has_listeners = store::has_listeners(tx).await?;
+    if has_listeners {
         jobs::enqueue(
             tx,
             Kind::Event,
@@ -128,7 +131,7 @@ pub async fn append(tx: &OrgTx, event: &Event) -> Result<(), StoreError> {
         )
         .await?;
     }
-    Ok(())
+    Ok(has_listeners)
 }
 
 /// An event as it was appended.

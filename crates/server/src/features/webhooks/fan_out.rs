@@ -13,20 +13,8 @@ use std::time::Duration;
 const AFTER_ERROR: Duration = Duration::from_secs(5);
 
 impl Webhooks {
-    /// Each event is a unit of its own; units that are submitted together share a commit.
-    pub(super) async fn fan_out(self: Arc<Self>, jobs: Vec<Job>) {
-        let tasks = jobs.into_iter().map(|job| {
-            let webhooks = Arc::clone(&self);
-            tokio::spawn(async move { webhooks.fan_out_one(job).await })
-        });
-        for task in tasks.collect::<Vec<_>>() {
-            // A task that panicked has left its job leased; the lease ends with this process.
-            let _ = task.await;
-        }
-        self.platform.hints.wake(Kind::Webhook);
-    }
-
-    async fn fan_out_one(&self, job: Job) {
+    /// Units that are submitted at about the same time share a commit.
+    pub(super) async fn fan_out(self: Arc<Self>, job: Job) {
         let now = self.platform.clock.now();
         let unit_job = job.clone();
         let unit = async move |tx: &OrgTx| -> Result<(), JobError> {
@@ -58,7 +46,8 @@ impl Webhooks {
             .write("event_fan_out", unit)
             .await
         {
-            Ok(()) | Err(JobError::LeaseLost) => {}
+            Ok(()) => self.platform.hints.wake(Kind::Webhook),
+            Err(JobError::LeaseLost) => {}
             Err(JobError::Store(error)) => {
                 tracing::error!(event = %job.reference, %error, "an event could not be handed to webhooks; trying again");
                 let due_at = now.plus(AFTER_ERROR);

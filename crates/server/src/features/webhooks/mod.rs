@@ -59,10 +59,7 @@ impl Webhooks {
             poll: self.options.poll,
         };
         let (fanning, dispatching) = (Arc::clone(&self), Arc::clone(&self));
-        let events = worker(Kind::Event).run_batches(stop.clone(), move |jobs| {
-            let webhooks = Arc::clone(&fanning);
-            async move { webhooks.fan_out(jobs).await }
-        });
+        let events = worker(Kind::Event).run_each(stop.clone(), move |job| Arc::clone(&fanning).fan_out(job));
         let deliveries =
             worker(Kind::Webhook).run_each(stop, move |job| Arc::clone(&dispatching).dispatch(job));
         tokio::join!(events, deliveries);

@@ -1,7 +1,8 @@
 //! The loop that leases due jobs and hands them to a handler.
 
-use super::{Job, Jobs, Kind};
+use super::{Job, Jobs, Kind, postpone, settle};
 use crate::platform::Platform;
+use crate::platform::store::OrgTx;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use tokio::sync::{Semaphore, watch};
 const LEASE_MAX: usize = 256;
 /// How long a worker rests after the store refused to lease.
 const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
+/// When a job whose handler panicked is due again.
+const AFTER_PANIC: Duration = Duration::from_secs(60);
 
 /// Tells workers to stop; each finishes what it holds.
 #[derive(Debug, Clone)]
@@ -69,8 +72,13 @@ impl Worker {
                     return;
                 };
                 let handler = Arc::clone(&handler);
+                let platform = self.platform.clone();
                 tokio::spawn(async move {
-                    handler(job).await;
+                    let held = job.clone();
+                    // A task of its own, so that a handler that panics does not keep its job leased for ever.
+                    if tokio::spawn(async move { handler(job).await }).await.is_err() {
+                        put_back(&platform, held).await;
+                    }
                     drop(slot);
                 });
             }
@@ -82,22 +90,6 @@ impl Worker {
         let _ = slots
             .acquire_many(u32::try_from(self.concurrency_max).unwrap_or(u32::MAX))
             .await;
-    }
-
-    /// Runs until stopped, handing over all jobs of one lease at once.
-    pub async fn run_batches<F, Fut>(self, mut stop: Stop, handler: F)
-    where
-        F: Fn(Vec<Job>) -> Fut,
-        Fut: Future<Output = ()>,
-    {
-        while !stop.is_set() {
-            let jobs = self.lease(self.concurrency_max.min(LEASE_MAX)).await;
-            if jobs.is_empty() {
-                self.rest(&mut stop).await;
-            } else {
-                handler(jobs).await;
-            }
-        }
     }
 
     async fn lease(&self, limit: usize) -> Vec<Job> {
@@ -132,4 +124,11 @@ impl Worker {
             () = stop.wait() => {}
         }
     }
+}
+
+async fn put_back(platform: &Platform, job: Job) {
+    tracing::error!(kind = job.kind.name(), reference = %job.reference, "the handler of a job panicked; it is tried again later");
+    let (org, due_at) = (job.org.clone(), platform.clock.now().plus(AFTER_PANIC));
+    let unit = async move |tx: &OrgTx| postpone(tx, &job, due_at).await;
+    settle(platform, &org, "job_put_back", unit).await;
 }
