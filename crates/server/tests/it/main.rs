@@ -1,1 +1,12 @@
+//! What the program does, seen from outside: one binary, one file per topic, each behaviour on both engines.
+//!
+//! Nothing here is a stand-in: the server listens with TLS on a free port, mail goes over SMTP to a sink, webhooks to an HTTPS
+//! receiver, rows to SQLite files or to a PostgreSQL server that the harness starts for this process. A missing PostgreSQL fails the
+//! tests that need it; nothing is skipped.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod harness;
+
+mod isolation;
+mod send;
+mod statements;

@@ -1,0 +1,132 @@
+//! A small HTTPS client that can send anything, right or wrong.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use sealwright::platform::net::{TlsMin, client_config};
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Talks to one server, a new connection for each request.
+#[derive(Clone)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    tls: TlsConnector,
+}
+
+/// What came back.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    /// The body, which must be JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{} with a body that is not JSON: {error}", self.status))
+    }
+
+    /// The value of a header, empty when absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Asserts the status and hands the JSON on.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        self.json()
+    }
+
+    /// Code and param of a refusal with this status.
+    #[track_caller]
+    pub(crate) fn refusal(&self, status: u16) -> (String, String) {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text());
+        let error = self.json()["error"].take();
+        let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+        assert!(!text("message").is_empty() && !text("docs").is_empty());
+        assert_eq!(text("requestId"), self.header("x-request-id"));
+        (text("code"), text("param"))
+    }
+}
+
+impl Client {
+    /// A client that trusts the authority in `ca_cert`.
+    pub(crate) fn new(address: SocketAddr, ca_cert: &Path) -> Self {
+        let root = CertificateDer::from_pem_file(ca_cert).unwrap();
+        let config = client_config(TlsMin::V1_3, &[root]).unwrap();
+        Self {
+            address,
+            tls: TlsConnector::from(Arc::clone(&config)),
+        }
+    }
+
+    /// Where the server is, as a URL.
+    pub(crate) fn base(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&self, mut request: Request<Full<Bytes>>) -> Reply {
+        let headers = request.headers_mut();
+        headers.insert("host", "localhost".parse().unwrap());
+        headers.insert("connection", "close".parse().unwrap());
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = self.tls.connect(name, stream).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        // The exchange itself says what went wrong on the connection.
+        tokio::spawn(async move { drop(connection.await) });
+        let response = sender.send_request(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        Reply {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes(),
+        }
+    }
+
+    /// A request with a key, and JSON unless `body` is empty.
+    pub(crate) async fn call(&self, method: Method, path: &str, key: &str, body: impl Into<Bytes>) -> Reply {
+        let body = body.into();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("authorization", format!("Bearer {key}"));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        self.send(request.body(Full::new(body)).unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, key: &str) -> Reply {
+        self.call(Method::GET, path, key, Bytes::new()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str, key: &str) -> Reply {
+        self.call(Method::DELETE, path, key, Bytes::new()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Reply {
+        self.call(Method::POST, path, key, body.to_string()).await
+    }
+}

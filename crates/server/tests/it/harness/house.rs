@@ -1,0 +1,235 @@
+//! A running server with everything around it.
+
+use super::{Account, Client, Database, Engine, Reply, account, eventually};
+use axum::Router;
+use sealwright::app::{self, Roles, Running};
+use sealwright::clock::Clock;
+use sealwright::config::{Config, Settings};
+use sealwright::entry::edge::Authority;
+use sealwright::platform::Platform;
+use sealwright::platform::dev::sink::{Sink, SinkOptions, SinkScript};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use tempfile::TempDir;
+
+/// How a house is to be built; what is not said is as in the field.
+pub(crate) struct Setup {
+    engine: Engine,
+    settings: Vec<(String, String)>,
+    sink: SinkOptions,
+    is_routed: bool,
+    clock: Clock,
+    roles: Roles,
+}
+
+impl Setup {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            settings: Vec::new(),
+            sink: SinkOptions::default(),
+            is_routed: true,
+            clock: Clock::System,
+            roles: Roles::ALL,
+        }
+    }
+
+    /// One setting by its key.
+    pub(crate) fn set(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.settings.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// The sink behaves by this script.
+    pub(crate) fn script(mut self, script: SinkScript) -> Self {
+        self.sink.script = script;
+        self
+    }
+
+    pub(crate) fn sink(mut self, sink: SinkOptions) -> Self {
+        self.sink = sink;
+        self
+    }
+
+    /// Mail finds its own way instead of going to the sink.
+    pub(crate) fn unrouted(mut self) -> Self {
+        self.is_routed = false;
+        self
+    }
+
+    pub(crate) fn clock(mut self, clock: &Clock) -> Self {
+        self.clock = clock.clone();
+        self
+    }
+
+    pub(crate) fn roles(mut self, roles: Roles) -> Self {
+        self.roles = roles;
+        self
+    }
+
+    /// Starts the server with one organization.
+    pub(crate) async fn start(self) -> House {
+        let folder = tempfile::tempdir().unwrap();
+        let database = match self.engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Database::create().await),
+        };
+        let authority = Authority::in_folder(folder.path()).unwrap();
+        let sink = Sink::start(SocketAddr::from(([127, 0, 0, 1], 0)), self.sink.clone()).unwrap();
+        let route = self.is_routed.then(|| sink.addr());
+        let mut settings = base_settings(folder.path(), &authority, database.as_ref(), route);
+        for (key, value) in &self.settings {
+            settings = settings.with(key, value.clone()).unwrap();
+        }
+        let config = settings.config().unwrap();
+        let running = run(&config, self.roles, self.clock.clone()).await;
+        let platform = running.platform.clone();
+        let client = Client::new(running.address.unwrap_or(sink.addr()), &authority.ca_cert);
+        House {
+            account: account(&platform, "House", "house.example").await,
+            clock: self.clock,
+            config,
+            platform,
+            sink,
+            client,
+            authority,
+            database,
+            running: Some(running),
+            folder,
+        }
+    }
+}
+
+/// Settings of an installation in `folder`; certificates, keys and, without a database, the rows lie there.
+pub(crate) fn base_settings(
+    folder: &Path,
+    authority: &Authority,
+    database: Option<&Database>,
+    route: Option<SocketAddr>,
+) -> Settings {
+    let text = |path: &Path| path.display().to_string();
+    let mut all = vec![
+        ("server.listen", "127.0.0.1:0".to_owned()),
+        ("server.tls_cert", text(&authority.cert)),
+        ("server.tls_key", text(&authority.key)),
+        ("server.stop_timeout_s", "5".to_owned()),
+        ("store.data_dir", text(folder)),
+        ("delivery.poll_ms", "50".to_owned()),
+        ("delivery.ehlo_name", "out.house.example".to_owned()),
+        ("net.allow_private", "127.0.0.0/8,::1/128".to_owned()),
+        ("net.extra_ca", text(&authority.ca_cert)),
+    ];
+    if let Some(database) = database {
+        all.push(("store.postgres_url", database.url()));
+        all.push(("store.postgres_owner_url", database.owner_url().to_owned()));
+    }
+    if let Some(route) = route {
+        all.push(("delivery.static_route", route.to_string()));
+    }
+    all.into_iter().fold(Settings::default(), |settings, (key, value)| {
+        settings.with(key, value).unwrap()
+    })
+}
+
+async fn run(config: &Config, roles: Roles, clock: Clock) -> Running {
+    let (platform, lock) = app::open(config, clock).await.unwrap();
+    app::start_on(config, roles, Router::new(), platform, lock)
+        .await
+        .unwrap()
+}
+
+/// A running server, its sink, and an organization that may send.
+pub(crate) struct House {
+    pub(crate) account: Account,
+    pub(crate) clock: Clock,
+    pub(crate) config: Config,
+    pub(crate) platform: Platform,
+    pub(crate) sink: Sink,
+    pub(crate) client: Client,
+    pub(crate) authority: Authority,
+    pub(crate) database: Option<Database>,
+    running: Option<Running>,
+    pub(crate) folder: TempDir,
+}
+
+impl House {
+    pub(crate) async fn start(engine: Engine) -> Self {
+        Setup::new(engine).start().await
+    }
+
+    /// The address of the metrics listener, where there is one.
+    pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
+        self.running.as_ref().and_then(|running| running.admin_address)
+    }
+
+    /// Stops the server in order; store, sink and account stay.
+    pub(crate) async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    /// Starts the stopped server again on the same store, with changed settings and roles.
+    pub(crate) async fn restart(&mut self, config: Config, roles: Roles) {
+        assert!(self.running.is_none(), "stop it first");
+        let (platform, lock) = app::open(&config, self.clock.clone()).await.unwrap();
+        let running = app::start_on(&config, roles, Router::new(), platform.clone(), lock)
+            .await
+            .unwrap();
+        if let Some(address) = running.address {
+            self.client = Client::new(address, &self.authority.ca_cert);
+        }
+        (self.config, self.platform, self.running) = (config, platform, Some(running));
+    }
+
+    /// A small e-mail of this organization.
+    pub(crate) fn email(&self, to: &str) -> Value {
+        json!({
+            "from": format!("House <{}>", self.account.address("hello")),
+            "to": to,
+            "subject": "A subject",
+            "text": "A text.",
+        })
+    }
+
+    /// Posts an e-mail with the live key.
+    pub(crate) async fn post(&self, email: &Value) -> Reply {
+        self.client.post("/v1/emails", &self.account.live, email).await
+    }
+
+    /// Posts an e-mail that must be accepted; returns its id.
+    pub(crate) async fn accepted(&self, email: &Value) -> String {
+        let answer = self.post(email).await.expect(200);
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The e-mail as the API shows it.
+    pub(crate) async fn shown(&self, id: &str) -> Value {
+        let path = format!("/v1/emails/{id}");
+        self.client.get(&path, &self.account.live).await.expect(200)
+    }
+
+    /// The attempts as the API shows them.
+    pub(crate) async fn attempts(&self, id: &str) -> Vec<Value> {
+        let path = format!("/v1/emails/{id}/attempts");
+        let list = self.client.get(&path, &self.account.live).await.expect(200);
+        list["data"].as_array().unwrap().clone()
+    }
+
+    /// Waits until the e-mail has this status.
+    pub(crate) async fn reaches(&self, id: &str, status: &str) -> Value {
+        let mut last = Value::Null;
+        eventually(&format!("{id} becomes {status}"), async || {
+            last = self.shown(id).await;
+            (last["status"] == status).then(|| last.clone())
+        })
+        .await
+    }
+}
+
+/// The events of a shown e-mail of one type.
+pub(crate) fn events_of<'a>(shown: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let events = shown["events"].as_array().unwrap();
+    events.iter().filter(|event| event["type"] == kind).collect()
+}

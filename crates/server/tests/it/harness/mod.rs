@@ -1,0 +1,36 @@
+//! The house that tests live in: engines, a running server, what it talks to, and patience.
+
+mod accounts;
+mod client;
+mod engine;
+mod house;
+mod receiver;
+mod wait;
+
+pub(crate) use accounts::{Account, account, key};
+pub(crate) use client::{Client, Reply};
+pub(crate) use engine::{Database, Engine};
+pub(crate) use house::{House, Setup};
+pub(crate) use receiver::{Hook, Receiver};
+pub(crate) use wait::{eventually, stays};
+
+/// Makes two tests, `name::sqlite` and `name::postgres`, from each behaviour.
+macro_rules! on_both_engines {
+    ($($(#[$doc:meta])* async fn $name:ident($engine:ident: Engine) $body:block)*) => {$(
+        $(#[$doc])*
+        async fn $name($engine: $crate::harness::Engine) $body
+
+        mod $name {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                super::$name($crate::harness::Engine::Sqlite).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                super::$name($crate::harness::Engine::Postgres).await;
+            }
+        }
+    )*};
+}
+pub(crate) use on_both_engines;

@@ -1,0 +1,107 @@
+//! A webhook receiver: HTTPS on a free port, remembers what it was sent, answers as it is told.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use http::{HeaderMap, StatusCode, Uri};
+use sealwright::entry::edge::{self, Authority, Listener};
+use sealwright::platform::jobs::Stop;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A request as it came in.
+#[derive(Debug, Clone)]
+pub(crate) struct Hook {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Hook {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    hooks: Mutex<Vec<Hook>>,
+    /// Statuses of the next answers; 204 when there is none left.
+    answers: Mutex<VecDeque<u16>>,
+}
+
+/// A running receiver; it ends when it is dropped.
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
+    shared: Arc<Shared>,
+    _stop: watch::Sender<bool>,
+}
+
+impl Receiver {
+    /// Serves with the certificate of the house's authority.
+    pub(crate) async fn start(authority: &Authority) -> Self {
+        let settings = sealwright::config::Settings::default()
+            .with("server.tls_cert", authority.cert.display().to_string())
+            .unwrap()
+            .with("server.tls_key", authority.key.display().to_string())
+            .unwrap();
+        let tls = edge::server_config(&settings.config().unwrap().server).unwrap();
+        let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Some(tls), 100)
+            .await
+            .unwrap();
+        let address = listener.address().unwrap();
+        let shared = Arc::new(Shared::default());
+        let router = Router::new().fallback(receive).with_state(Arc::clone(&shared));
+        let (stop, stopped) = Stop::new();
+        tokio::spawn(listener.serve(router, stopped, Duration::ZERO));
+        Self {
+            address,
+            shared,
+            _stop: stop,
+        }
+    }
+
+    /// A URL of this receiver.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
+    }
+
+    /// The next requests get these statuses, one each.
+    pub(crate) fn answer(&self, statuses: impl IntoIterator<Item = u16>) {
+        self.shared.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// Everything that came in so far.
+    pub(crate) fn hooks(&self) -> Vec<Hook> {
+        self.shared.hooks.lock().unwrap().clone()
+    }
+
+    /// Waits until this many requests came in.
+    pub(crate) async fn wait_for(&self, count: usize) -> Vec<Hook> {
+        super::eventually(&format!("{count} webhook requests"), async || {
+            let hooks = self.hooks();
+            (hooks.len() >= count).then_some(hooks)
+        })
+        .await
+    }
+}
+
+async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let hook = Hook {
+        path: uri.path().to_owned(),
+        headers,
+        body,
+    };
+    shared.hooks.lock().unwrap().push(hook);
+    let status = shared.answers.lock().unwrap().pop_front().unwrap_or(204);
+    StatusCode::from_u16(status).unwrap()
+}

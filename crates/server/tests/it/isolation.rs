@@ -1,0 +1,1 @@
+//! Walls between organizations.
