@@ -130,7 +130,7 @@ impl<T: FromSetting> FromSetting for Vec<T> {
 }
 
 /// Where settings come from, weakest first: file, environment, flags.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Settings {
     values: BTreeMap<String, String>,
 }

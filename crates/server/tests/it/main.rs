@@ -7,6 +7,8 @@
 
 mod harness;
 
+mod delivery;
+
 mod isolation;
 mod send;
 mod statements;

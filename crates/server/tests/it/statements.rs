@@ -34,7 +34,11 @@ fn statement_names_are_unique() {
     for text in all() {
         assert!(seen.insert(text.name), "{} is declared twice", text.name);
     }
-    assert!(seen.len() > 50, "{} statements: some lists are missing", seen.len());
+    assert!(
+        seen.len() > 50,
+        "{} statements: some lists are missing",
+        seen.len()
+    );
 }
 
 #[test]
@@ -43,8 +47,14 @@ fn every_statement_of_an_organization_is_bound_to_it_first() {
         for sql in [text.sqlite, text.postgres] {
             let words = sql.split_whitespace().collect::<Vec<_>>().join(" ");
             let is_bound = words.contains("org_id = $1")
-                || (words.starts_with("INSERT INTO ") && words.contains("(org_id, ") && words.contains("VALUES ($1,"));
-            assert!(is_bound, "{}: an organization's statement compares org_id with $1, or inserts $1 as org_id", text.name);
+                || (words.starts_with("INSERT INTO ")
+                    && words.contains("(org_id, ")
+                    && words.contains("VALUES ($1,"));
+            assert!(
+                is_bound,
+                "{}: an organization's statement compares org_id with $1, or inserts $1 as org_id",
+                text.name
+            );
         }
     }
 }

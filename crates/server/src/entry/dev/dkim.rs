@@ -34,7 +34,7 @@ impl ResolverCache<Box<str>, Txt> for Records {
 }
 
 /// `pass`, or why not, with the given records (host name, text) as the whole DNS.
-pub(super) async fn verdict(message: &[u8], records: &[(String, String)]) -> String {
+pub async fn verdict(message: &[u8], records: &[(String, String)]) -> String {
     let mut known = HashMap::new();
     for (host, text) in records {
         let Ok(key) = DomainKey::parse(text.as_bytes()) else {

@@ -2,7 +2,7 @@
 //!
 //! Everything is in memory and nothing is authenticated: these routes exist only in `sealwright dev`, which listens on loopback.
 
-mod dkim;
+pub mod dkim;
 mod hooks;
 mod outbox;
 

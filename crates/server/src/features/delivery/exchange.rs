@@ -3,6 +3,7 @@
 use super::attempt::{AttemptError, Work, envelope_addresses};
 use super::pool::Lent;
 use super::route::{Candidates, Route};
+use super::signing::body_start;
 use super::wire::{Envelope, Outcome as WireOutcome, Step, Target, TlsFacts, WireFailure};
 use super::{Delivery, facts};
 use crate::features::emails;
@@ -82,10 +83,11 @@ impl Delivery {
         let from = Mailbox::parse(&work.mailed.head.from)
             .map_err(|_| AttemptError::Other("a stored sender can't be read"))?;
         let signature = self.sign(work, &from, &message).await?;
-        let needs_smtputf8 = mailboxes
-            .iter()
-            .chain([&from])
-            .any(|mailbox| !mailbox.address.is_ascii());
+        // The header names recipients of other destinations too: one address beyond ASCII makes the message itself internationalized
+        // (RFC 6532), wherever it goes. An address of this envelope may be a blind copy, which no header names.
+        let is_ascii = |mailbox: &Mailbox| mailbox.address.is_ascii();
+        let needs_smtputf8 =
+            !header_of(&message).is_ascii() || !mailboxes.iter().chain([&from]).all(is_ascii);
         let envelope = Envelope {
             from: from.address.as_str().to_owned(),
             to: mailboxes
@@ -172,6 +174,12 @@ impl Delivery {
             ..Exchange::of_all(work.mailed.recipients.len(), &fate)
         }
     }
+}
+
+fn header_of(message: &[u8]) -> &[u8] {
+    body_start(message)
+        .and_then(|end| message.get(..end))
+        .unwrap_or(message)
 }
 
 fn answered(lent: &Lent, target: &Target, transaction: super::wire::Transaction) -> Exchange {

@@ -50,7 +50,7 @@ impl Delivery {
 }
 
 /// Where the body begins: after the first empty line.
-fn body_start(message: &[u8]) -> Option<usize> {
+pub(super) fn body_start(message: &[u8]) -> Option<usize> {
     message
         .windows(4)
         .position(|window| window == b"\r\n\r\n")

@@ -13,6 +13,7 @@ mod outcome;
 mod read;
 mod send;
 mod store;
+mod text;
 
 pub use draft::{Attachment, Draft, DraftError};
 pub use fresh::Fresh;

@@ -1,6 +1,6 @@
 //! Accepts an e-mail: composed and sealed before the unit of work, stored in one commit.
 
-use super::{Draft, DraftError, Fresh, Head, Kind, store};
+use super::{Draft, DraftError, Fresh, Head, Kind, store, text};
 use crate::clock::Timestamp;
 use crate::features::domains;
 use crate::features::events::{self, About, Event, Type};
@@ -17,9 +17,6 @@ use sealwright_mail::compose;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// Width to which text derived from HTML is wrapped.
-const TEXT_WIDTH: usize = 76;
 
 /// A caller's idempotency key, with a digest of what was asked.
 #[derive(Clone)]
@@ -253,16 +250,15 @@ async fn with_text(mut draft: Draft) -> Result<Draft, SendError> {
         return Ok(draft);
     };
     let html = html.clone();
-    let derive = move || html2text::config::plain().string_from_read(html.as_bytes(), TEXT_WIDTH);
     // Layout of a large page takes milliseconds, which is too long for a thread that answers requests.
-    let derived = tokio::task::spawn_blocking(derive).await;
+    let derived = tokio::task::spawn_blocking(move || text::of_html(&html)).await;
     let refused = || {
         DraftError::new(
             "html",
             "no text could be derived from this html; send text as well",
         )
     };
-    draft.text = Some(derived.ok().and_then(Result::ok).ok_or_else(refused)?);
+    draft.text = Some(derived.ok().flatten().ok_or_else(refused)?);
     Ok(draft)
 }
 

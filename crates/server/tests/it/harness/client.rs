@@ -38,9 +38,7 @@ impl Reply {
 
     /// The value of a header, empty when absent.
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The body as text.
@@ -129,4 +127,21 @@ impl Client {
     pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Reply {
         self.call(Method::POST, path, key, body.to_string()).await
     }
+}
+
+/// The body of a plain HTTP answer, as the operator's listener gives it.
+pub(crate) async fn plain_get(address: SocketAddr, path: &str) -> String {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    // As above.
+    tokio::spawn(async move { drop(connection.await) });
+    let request = Request::get(path)
+        .header("host", "localhost")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8_lossy(&body).into_owned()
 }

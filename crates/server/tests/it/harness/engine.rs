@@ -83,9 +83,7 @@ async fn make_roles(server: &LocalPostgres) {
 
 /// Opens a plain connection whose task ends with the client.
 async fn connect(url: &str) -> tokio_postgres::Client {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
-        .await
-        .unwrap();
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(async move { drop(connection.await) });
     client
 }

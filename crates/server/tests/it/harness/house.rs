@@ -127,9 +127,10 @@ pub(crate) fn base_settings(
     if let Some(route) = route {
         all.push(("delivery.static_route", route.to_string()));
     }
-    all.into_iter().fold(Settings::default(), |settings, (key, value)| {
-        settings.with(key, value).unwrap()
-    })
+    all.into_iter()
+        .fold(Settings::default(), |settings, (key, value)| {
+            settings.with(key, value).unwrap()
+        })
 }
 
 async fn run(config: &Config, roles: Roles, clock: Clock) -> Running {
@@ -208,6 +209,11 @@ impl House {
     pub(crate) async fn shown(&self, id: &str) -> Value {
         let path = format!("/v1/emails/{id}");
         self.client.get(&path, &self.account.live).await.expect(200)
+    }
+
+    /// The verdict on a message with this organization's DKIM record as the whole DNS.
+    pub(crate) async fn dkim_verdict(&self, message: &[u8]) -> String {
+        sealwright::entry::dev::dkim::verdict(message, std::slice::from_ref(&self.account.dkim)).await
     }
 
     /// The attempts as the API shows them.

@@ -2,15 +2,18 @@
 
 mod accounts;
 mod client;
+mod dns;
 mod engine;
 mod house;
 mod receiver;
 mod wait;
 
 pub(crate) use accounts::{Account, account, key};
-pub(crate) use client::{Client, Reply};
+pub(crate) use client::{Client, Reply, plain_get};
+
+pub(crate) use dns::{A as DNS_A, MX as DNS_MX, NameServer, Said};
 pub(crate) use engine::{Database, Engine};
-pub(crate) use house::{House, Setup};
+pub(crate) use house::{House, Setup, base_settings, events_of};
 pub(crate) use receiver::{Hook, Receiver};
 pub(crate) use wait::{eventually, stays};
 

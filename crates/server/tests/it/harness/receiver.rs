@@ -1,8 +1,11 @@
 //! A webhook receiver: HTTPS on a free port, remembers what it was sent, answers as it is told.
 
+use aws_lc_rs::hmac;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, Uri};
 use sealwright::entry::edge::{self, Authority, Listener};
 use sealwright::platform::jobs::Stop;
@@ -22,9 +25,23 @@ pub(crate) struct Hook {
 
 impl Hook {
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Checks the three signatures as a receiver would, with code of its own.
+    pub(crate) fn verify(&self, secret: &str) {
+        let body = std::str::from_utf8(&self.body).unwrap();
+        let (id, time) = (self.header("webhook-id"), self.header("webhook-timestamp"));
+        let decoded = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
+        let standard = STANDARD.encode(hmac_sha256(&decoded, &format!("{id}.{time}.{body}")));
+        assert_eq!(self.header("webhook-signature"), format!("v1,{standard}"));
+        let lettr = hex(&hmac_sha256(secret.as_bytes(), &format!("{time}.{body}")));
+        assert_eq!(self.header("lettr-signature"), format!("t={time},v1={lettr}"));
+        let mailpipe = hex(&hmac_sha256(secret.as_bytes(), body));
+        assert_eq!(self.header("x-mailpipe-signature"), mailpipe);
+        let age = sealwright::clock::Clock::System.now().seconds() - time.parse::<i64>().unwrap();
+        assert!((0..300).contains(&age), "signed {age} seconds ago");
+        assert_eq!(self.header("content-type"), "application/json");
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
@@ -104,4 +121,13 @@ async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap
     shared.hooks.lock().unwrap().push(hook);
     let status = shared.answers.lock().unwrap().pop_front().unwrap_or(204);
     StatusCode::from_u16(status).unwrap()
+}
+
+fn hmac_sha256(key: &[u8], text: &str) -> Vec<u8> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    hmac::sign(&key, text.as_bytes()).as_ref().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,1 +1,0 @@
-//! Walls between organizations.

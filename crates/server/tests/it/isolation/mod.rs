@@ -1,0 +1,92 @@
+//! Walls between organizations: what the API shows, what each engine's catalog promises, and what PostgreSQL refuses.
+
+mod api;
+mod catalog;
+mod postgres;
+
+use crate::harness::{Account, Engine, House, Receiver, Setup, account, eventually};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use sealwright::platform::dev::sink::SinkScript;
+use serde_json::{Value, json};
+
+/// Two organizations that have done everything, and what the second one owns.
+struct Neighbours {
+    house: House,
+    other: Account,
+    receiver: Receiver,
+    ours: Owned,
+    theirs: Owned,
+}
+
+/// Ids of one organization.
+struct Owned {
+    email: String,
+    deferred: String,
+    webhook: String,
+}
+
+impl Neighbours {
+    async fn move_in(engine: Engine) -> Self {
+        let house = Setup::new(engine)
+            .script(SinkScript::by_local_part())
+            .start()
+            .await;
+        let other = account(&house.platform, "Other", "other.example").await;
+        let receiver = Receiver::start(&house.authority).await;
+        let ours = fill(&house, &house.account, &receiver).await;
+        let theirs = fill(&house, &other, &receiver).await;
+        Self {
+            house,
+            other,
+            receiver,
+            ours,
+            theirs,
+        }
+    }
+}
+
+/// Does everything once, so that each table has rows of this organization: some mail waits for its next attempt.
+async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
+    let hook =
+        json!({"url": receiver.url(&format!("/{}", account.org)), "events": ["*"], "description": "all"});
+    let webhook = house
+        .client
+        .post("/v1/webhooks", &account.live, &hook)
+        .await
+        .expect(201);
+    let email = send(house, account, "ada@reader.example", "delivered").await;
+    let deferred = send(house, account, "dot-451@reader.example", "deferred").await;
+    Owned {
+        email,
+        deferred,
+        webhook: webhook["id"].as_str().unwrap().to_owned(),
+    }
+}
+
+async fn send(house: &House, account: &Account, to: &str, status: &str) -> String {
+    let email = json!({
+        "from": account.address("hello"), "to": to, "subject": "Between us", "text": "A text.", "tags": ["shared"],
+    });
+    let request = Request::post("/v1/emails")
+        .header("authorization", format!("Bearer {}", account.live))
+        .header("content-type", "application/json")
+        .header("idempotency-key", to.replace('@', "-"))
+        .body(Full::new(Bytes::from(email.to_string())))
+        .unwrap();
+    let id = house.client.send(request).await.expect(200)["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    eventually(&format!("mail to {to} is {status}"), async || {
+        let shown: Value = house
+            .client
+            .get(&format!("/v1/emails/{id}"), &account.live)
+            .await
+            .expect(200);
+        (shown["status"] == status).then_some(())
+    })
+    .await;
+    id
+}
