@@ -22,8 +22,7 @@ class Journal:
         self._waiting.append((json.dumps(line, separators=(",", ":")).encode() + b"\n", synced))
         if self._flusher is None:
             self._flusher = asyncio.ensure_future(self._flush())
-        # Shielded, because a caller that is cancelled must not take back a line that may be on its way to the disk.
-        await asyncio.shield(synced)
+        await synced
 
     async def _flush(self):
         loop = asyncio.get_running_loop()

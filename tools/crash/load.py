@@ -10,7 +10,7 @@ import json
 import ssl
 
 import script
-from system import DOMAIN, START_SECONDS_MAX, Failed
+from system import DOMAIN, Failed
 
 CONCURRENCY = 16
 REQUEST_SECONDS_MAX = 20
@@ -20,6 +20,8 @@ PERCENT_REPEATED = 4
 REPEATED_FROM = 300
 TEXT_CHARS_MAX = 4000
 REST_AFTER_REFUSAL_S = 0.05
+# A connection gives up after as many refusals in a row: a minute's worth.
+REFUSALS_MAX = 1200
 
 
 class Unknown(Exception):
@@ -40,9 +42,6 @@ class Client:
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError) as error:
             self.close()
             raise Unknown(str(error)) from error
-        except BaseException:
-            self.close()
-            raise
 
     async def _request(self, method, path, body, fields):
         if self._streams is None:
@@ -95,6 +94,7 @@ class Load:
         self.repeated = 0
         self.replayed_unknown = 0
         self.cycle = 0
+        self._is_stopping = False
 
     def client(self):
         return Client(self._port, self._tls, self._key)
@@ -102,19 +102,18 @@ class Load:
     def start(self, cycle):
         """Begins to send."""
         self.cycle = cycle
+        self._is_stopping = False
         self._tasks = [asyncio.ensure_future(self._send_all(self._next_mail)) for _ in range(CONCURRENCY)]
 
     async def stop(self):
-        """Ends all requests under way: their outcomes are unknown unless they were answered."""
+        """Sends nothing new and waits for the requests under way; those to a killed process fail at once."""
+        self._is_stopping = True
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
+        await asyncio.gather(*tasks)
 
     async def resolve(self):
         """Sends again what is unknown, and nothing else, until nothing is."""
+        self._is_stopping = False
         await asyncio.gather(*(self._send_all(self._unknown_mail) for _ in range(CONCURRENCY)))
         if self._unknown:
             raise Failed(f"{len(self._unknown)} requests got no answer although nothing was killed")
@@ -134,20 +133,17 @@ class Load:
         client = self.client()
         refusals = 0
         try:
-            while True:
+            while not self._is_stopping and refusals < REFUSALS_MAX:
                 drawn = next_mail()
-                if drawn is None or refusals > START_SECONDS_MAX / REST_AFTER_REFUSAL_S:
+                if drawn is None:
                     return
                 mail, known = drawn
-                is_known = False
-                try:
-                    is_known = await self._send(client, mail, known)
-                finally:
-                    # However this ends, also when this task is cancelled, the mail is not forgotten.
-                    if not is_known and known != "answered":
+                if await self._send(client, mail, known):
+                    refusals = 0
+                else:
+                    if known != "answered":
                         self._unknown.append(mail)
-                refusals = 0 if is_known else refusals + 1
-                if not is_known:
+                    refusals += 1
                     await asyncio.sleep(REST_AFTER_REFUSAL_S)
         finally:
             client.close()

@@ -225,7 +225,7 @@ fn welcome(ready: &Ready, is_new: bool, folder: &Path) -> Result<(), Failure> {
     };
     print(&format!(
         "Sealwright is ready.\n\n  API       {api}\n  outbox    {outbox}\n  CA        {ca}\n{keys}\nSend a first e-mail:\n\n\
-         curl --cacert {ca} {api}/v1/emails \\\n  -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\\n  \
+         curl --cacert {ca} {api}/v1/emails \\\n  -H \"Authorization: Bearer {key}\" -H 'Content-Type: application/json' \\\n  \
          -d '{{\"from\":\"Hello <hello@{DOMAIN}>\",\"to\":\"ada@example.com\",\"subject\":\"First e-mail\",\"html\":\"<p>It <b>works</b>.</p>\"}}'\n\n\
          Then look at {outbox}\n",
         api = ready.api_url,

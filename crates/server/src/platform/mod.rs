@@ -27,6 +27,8 @@ pub struct Platform {
     pub node: NodeId,
     /// Wakes workers of this process when work was added.
     pub hints: Arc<jobs::Hints>,
+    /// Leases that this process works on.
+    pub held: Arc<jobs::Held>,
     /// Counters and gauges.
     pub metrics: Arc<Metrics>,
 }

@@ -7,8 +7,9 @@
 
 mod harness;
 
+mod cli;
 mod delivery;
-
 mod isolation;
 mod send;
 mod statements;
+mod webhooks;

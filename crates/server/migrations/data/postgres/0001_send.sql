@@ -164,7 +164,7 @@ CREATE TABLE idempotency (
 -- Creates the partitions of the given days and takes every runtime right off them. Runs with the owner's rights, because the
 -- runtime roles own nothing; what it may do is fixed here.
 CREATE FUNCTION ensure_partitions(first_day BIGINT, last_day BIGINT) RETURNS BIGINT
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = sealwright, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = sealwright, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE
     parent TEXT;
     partition TEXT;
@@ -176,13 +176,19 @@ BEGIN
     FOREACH parent IN ARRAY ARRAY['email_contents', 'attempts', 'events'] LOOP
         FOR day IN first_day..last_day LOOP
             partition := parent || '_' || day;
-            IF to_regclass(partition) IS NULL THEN
-                EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%s) TO (%s)', partition, parent, day, day + 1);
+            CONTINUE WHEN to_regclass(partition) IS NOT NULL;
+            -- Attaching locks the parent less than creating in place does. A day that can't be made (its rows are in the default
+            -- partition already, or a lock is not to be had) does not stop the others.
+            BEGIN
+                EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING STORAGE)', partition, parent);
                 EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', partition);
                 EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', partition);
                 EXECUTE format('REVOKE ALL ON %I FROM PUBLIC, sealwright_app, sealwright_system', partition);
+                EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', parent, partition, day, day + 1);
                 made := made + 1;
-            END IF;
+            EXCEPTION WHEN check_violation OR lock_not_available THEN
+                RAISE WARNING 'partition % could not be made: %', partition, SQLERRM;
+            END;
         END LOOP;
     END LOOP;
     RETURN made;

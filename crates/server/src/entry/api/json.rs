@@ -11,15 +11,49 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::fmt;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Memory that all bodies being worked on may take together, in KiB. A body is held several times over while it becomes an e-mail.
+const BODIES_KIB: u32 = 192 * 1024;
+/// Waiting for room here is the queue in which large requests stand.
+static ROOM: Semaphore = Semaphore::const_new(BODIES_KIB as usize);
+
+/// A body that was read, and the room that it takes until its request is answered.
+pub(super) struct Received {
+    bytes: Bytes,
+    _room: Option<SemaphorePermit<'static>>,
+}
+
+impl std::ops::Deref for Received {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 /// The bytes of a JSON body within its limits.
-pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
+pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Received, Problem> {
     if !is_json(headers) {
         return Err(Problem::content_type());
     }
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let bytes = announced.unwrap_or(bytes_max);
+    if bytes > bytes_max {
+        return Err(Problem::too_large(bytes_max));
+    }
+    let kib = u32::try_from(bytes / 1024 + 1)
+        .unwrap_or(BODIES_KIB)
+        .min(BODIES_KIB);
+    // The semaphore is never closed; were it, a request without its room would still be right.
+    let room = ROOM.acquire_many(kib).await.ok();
     let collected = tokio::time::timeout(REQUEST_BODY_TIMEOUT, Limited::new(body, bytes_max).collect());
     match collected.await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(collected)) => Ok(Received {
+            bytes: collected.to_bytes(),
+            _room: room,
+        }),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
             Err(Problem::too_large(bytes_max))
         }

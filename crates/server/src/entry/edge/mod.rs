@@ -10,18 +10,22 @@ pub use tls::{Authority, TlsSettingError, server_config};
 use crate::limits::{H2_STREAMS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
 use crate::platform::jobs::Stop;
 use axum::Router;
+use hyper::service::Service as _;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
+/// How often an HTTP/2 client has to show that it is still there.
+const H2_PING_EVERY: Duration = Duration::from_secs(20);
 /// Rest after the system refused a new connection (out of descriptors, usually).
 const REST_AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 
@@ -88,27 +92,32 @@ impl Listener {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, watcher: Watcher) {
     // Answers are small and should leave at once; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return http(stream, router, watcher).await;
+        return http(stream, Version::Http1, router, watcher).await;
     };
     match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => http(stream, router, watcher).await,
+        Ok(Ok(stream)) => {
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let version = if is_http2 { Version::Http2 } else { Version::Http1 };
+            http(stream, version, router, watcher).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 
-async fn http<S>(stream: S, router: Router, watcher: hyper_util::server::graceful::Watcher)
+/// Settled by the handshake (ALPN, RFC 7301), never guessed from a client's first bytes.
+enum Version {
+    Http1,
+    Http2,
+}
+
+async fn http<S>(stream: S, version: Version, router: Router, watcher: Watcher)
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -121,10 +130,34 @@ where
         .timer(TokioTimer::new())
         .max_concurrent_streams(H2_STREAMS_MAX)
         .max_header_list_size(u32::try_from(REQUEST_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(20));
-    let serving = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = watcher.watch(serving.into_owned()).await {
-        tracing::debug!(%error, "a connection ended early");
+        .keep_alive_interval(H2_PING_EVERY)
+        .keep_alive_timeout(H2_PING_EVERY);
+    let builder = match version {
+        Version::Http1 => builder.http1_only(),
+        Version::Http2 => builder.http2_only(),
+    };
+    // hyper's own deadlines begin with a request's first byte; a client that never sends one would hold its connection for ever.
+    let was_used = Arc::new(Notify::new());
+    let first = Arc::clone(&was_used);
+    let router = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |request| {
+        first.notify_one();
+        router.call(request)
+    });
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let serving = std::pin::pin!(watcher.watch(serving.into_owned()));
+    let unused = async {
+        if tokio::time::timeout(REQUEST_HEAD_TIMEOUT, was_used.notified())
+            .await
+            .is_ok()
+        {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = serving => if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        },
+        () = unused => tracing::debug!("a connection without a request was closed"),
     }
 }

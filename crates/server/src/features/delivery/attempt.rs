@@ -13,7 +13,7 @@ use crate::features::keys::Mode;
 use crate::id::{AttemptId, EmailId, Id as _};
 use crate::metrics::KindLabel;
 use crate::platform::jobs::{self, Job, JobError, Kind, Settled, settle};
-use crate::platform::store::OrgTx;
+use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Class, OrgVault, VaultError, random};
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub(super) enum AttemptError {
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error(transparent)]
     Vault(#[from] VaultError),
     #[error(transparent)]
@@ -55,7 +57,7 @@ impl Delivery {
 
     async fn begin(&self, job: &Job, now: Timestamp) -> Result<Option<Work>, AttemptError> {
         let email = EmailId::parse(&job.reference).ok_or(AttemptError::Other("the job names no e-mail"))?;
-        self.note_doubt(job, &email).await;
+        self.note_doubt(job, &email).await?;
         let vault = self.platform.vault.org(&job.org).await?;
         let mailed = emails::destined(&self.platform, &vault, &job.org, &email, job.part).await?;
         let Some(mailed) = mailed.filter(|mailed| !mailed.recipients.is_empty()) else {
@@ -65,7 +67,7 @@ impl Delivery {
             id: AttemptId::generate(now, random()),
             email: email.clone(),
             destination: job.part,
-            number: job.attempt,
+            number: job.attempt + 1,
             started_at: now,
         };
         Ok(Some(Work {
@@ -77,29 +79,25 @@ impl Delivery {
         }))
     }
 
-    /// The last holder of this job marked an attempt as started and recorded no outcome: the mail may have been taken.
-    async fn note_doubt(&self, job: &Job, email: &EmailId) {
+    /// The last holder of this job marked an attempt as started and recorded no outcome: the mail may have been taken. It is not
+    /// tried again before this is on record.
+    async fn note_doubt(&self, job: &Job, email: &EmailId) -> Result<(), StoreError> {
         let Some(attempt) = job.started_attempt.as_deref().and_then(AttemptId::parse) else {
-            return;
+            return Ok(());
         };
         let id = attempt.clone();
         let unit = async move |tx: &OrgTx| emails::mark_in_doubt(tx, &id).await;
-        match self
+        if self
             .platform
             .store
             .org(&job.org)
             .write("attempt_in_doubt", unit)
-            .await
+            .await?
         {
-            Ok(true) => {
-                self.platform.metrics.in_doubt.inc();
-                tracing::warn!(%email, %attempt, "an attempt is in doubt: it was started and its outcome was never recorded; it is tried again");
-            }
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%email, %attempt, %error, "an attempt in doubt could not be marked")
-            }
+            self.platform.metrics.in_doubt.inc();
+            tracing::warn!(%email, %attempt, "an attempt is in doubt: it was started and its outcome was never recorded; it is tried again");
         }
+        Ok(())
     }
 
     async fn carry_out(self: Arc<Self>, work: Work) {
@@ -113,7 +111,13 @@ impl Delivery {
             Err(error) => {
                 tracing::error!(email = %work.email, %error, "a delivery could not be attempted");
                 let now = self.platform.clock.now();
-                self.put_back(&work.job, now).await;
+                if now <= work.mailed.created_at.plus(self.options.expire_after) {
+                    return self.put_back(&work.job, now).await;
+                }
+                let reason = "the e-mail expired while it could not be attempted".to_owned();
+                let recipients = work.mailed.recipients.len();
+                self.conclude(work, Exchange::of_all(recipients, &Fate::Failed { reason }))
+                    .await;
             }
         }
     }
@@ -135,11 +139,12 @@ impl Delivery {
         let unit = {
             let outcome = Arc::clone(&outcome);
             async move |tx: &OrgTx| {
-                emails::record(tx, &outcome).await?;
+                // The fence first: run again after an unknown commit, the unit must stop here and not at a row that it wrote.
                 match next {
-                    Some(due_at) if !is_done => jobs::postpone(tx, &job, due_at).await,
-                    _ => jobs::finish(tx, &job).await,
+                    Some(due_at) if !is_done => jobs::postpone(tx, &job, due_at).await?,
+                    _ => jobs::finish(tx, &job).await?,
                 }
+                Ok(emails::record(tx, &outcome).await?)
             }
         };
         if settle(&self.platform, &work.job.org, "email_outcome", unit).await == Settled::Committed {
@@ -207,7 +212,7 @@ impl Delivery {
 
     async fn put_back(&self, job: &Job, now: Timestamp) {
         let (postponed, due_at) = (job.clone(), now.plus(schedule::AFTER_INTERNAL_ERROR));
-        let unit = async move |tx: &OrgTx| jobs::postpone(tx, &postponed, due_at).await;
+        let unit = async move |tx: &OrgTx| jobs::put_back(tx, &postponed, due_at).await;
         settle(&self.platform, &job.org, "delivery_put_back", unit).await;
     }
 

@@ -117,11 +117,15 @@ impl Delivery {
         envelope: &Envelope,
         parts: &[&[u8]],
     ) -> Result<Exchange, AttemptError> {
-        let mut last = None;
+        let mut last: Option<(WireFailure, Target)> = None;
         for target in candidates.targets.into_iter().take(HOSTS_MAX) {
             match self.talk(work, target, envelope, parts).await {
                 Talk::Answered(exchange) => return Ok(exchange),
-                Talk::NextHost(failure, target) => last = Some((failure, target)),
+                // One host that may take the mail later outweighs all that never will.
+                Talk::NextHost(failure, target) => match &last {
+                    Some((earlier, _)) if !earlier.permanent && failure.permanent => {}
+                    _ => last = Some((failure, target)),
+                },
             }
         }
         let count = work.mailed.recipients.len();

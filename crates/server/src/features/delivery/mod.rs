@@ -101,9 +101,16 @@ impl Delivery {
             poll: self.options.poll,
         };
         let delivery = Arc::clone(&self);
-        worker
-            .run_each(stop, move |job| Arc::clone(&delivery).attempt(job))
-            .await;
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(pool::SWEEP_EVERY).await;
+                self.pool.sweep();
+            }
+        };
+        tokio::select! {
+            () = worker.run_each(stop, move |job| Arc::clone(&delivery).attempt(job)) => {}
+            () = sweeping => {}
+        }
         self.pool.close().await;
     }
 }

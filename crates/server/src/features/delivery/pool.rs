@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Messages over one connection, at most.
 const MESSAGES_MAX: usize = 200;
-/// Hosts remembered; past it those without open connections are forgotten.
-const HOSTS_MAX: usize = 10_000;
+/// How often idle connections are looked at.
+pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Kept connections by address, and how many may be open to each.
 pub(super) struct Pool {
@@ -111,7 +111,18 @@ impl Pool {
         }
     }
 
-    /// Says goodbye on every kept connection.
+    /// Lets go of connections that were idle too long, and of hosts without any: a peer that hung up would hold its descriptor otherwise.
+    pub(super) fn sweep(&self) {
+        let now = self.clock.now();
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.retain(|_, host| {
+            let mut idle = host.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain_mut(|kept| now.since(kept.since) < IDLE_MAX && kept.connection.idle_probe());
+            !idle.is_empty() || Arc::strong_count(host) > 1
+        });
+    }
+
+    /// Says goodbye on every kept connection, on all of them at once.
     pub(super) async fn close(&self) {
         let hosts: Vec<_> = self
             .hosts
@@ -119,12 +130,13 @@ impl Pool {
             .unwrap_or_else(PoisonError::into_inner)
             .drain()
             .collect();
+        let mut goodbyes = tokio::task::JoinSet::new();
         for (_, host) in hosts {
-            let idle = std::mem::take(&mut *host.idle.lock().unwrap_or_else(PoisonError::into_inner));
-            for kept in idle {
-                kept.connection.quit().await;
+            for kept in std::mem::take(&mut *host.idle.lock().unwrap_or_else(PoisonError::into_inner)) {
+                goodbyes.spawn(kept.connection.quit());
             }
         }
+        goodbyes.join_all().await;
     }
 
     /// TLS that can't be had where it is only wished for is tried once more without (RFC 3207 leaves the choice to the sender).
@@ -155,9 +167,6 @@ impl Pool {
 
     fn host(&self, addr: SocketAddr) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        if hosts.len() >= HOSTS_MAX {
-            hosts.retain(|_, host| Arc::strong_count(host) > 1);
-        }
         let host = hosts.entry(addr).or_insert_with(|| {
             Arc::new(Host {
                 slots: Arc::new(Semaphore::new(self.per_host)),

@@ -17,6 +17,10 @@ use sealwright_mail::compose;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Layouts under way at once: the threads they run on sign mail, too.
+static DERIVING: Semaphore = Semaphore::const_new(2);
 
 /// A caller's idempotency key, with a digest of what was asked.
 #[derive(Clone)]
@@ -197,7 +201,7 @@ async fn prepare(
     let answer = answer(&accepted);
     let idempotency_row = idempotency
         .as_ref()
-        .map(|i| hex(&vault.blind_index("idempotency", &i.key)))
+        .map(|i| hex(&idempotency_index(vault, caller, i)))
         .unwrap_or_default();
     let prepared = Prepared {
         caller: caller.clone(),
@@ -214,7 +218,8 @@ async fn prepare(
             .iter()
             .map(|tag| vault.blind_index("tag", tag))
             .collect(),
-        idempotency: seal_idempotency(vault, at, idempotency.as_ref(), &idempotency_row, &answer).await?,
+        idempotency: seal_idempotency(vault, caller, at, idempotency.as_ref(), &idempotency_row, &answer)
+            .await?,
         event: sent_event(vault, caller, &id, at, &accepted, &draft).await?,
         answer,
         idempotency_row,
@@ -240,6 +245,14 @@ fn idempotency_cell(row: &str) -> Cell<'_> {
     }
 }
 
+/// Live and test keys of one organization have each their own idempotency keys.
+fn idempotency_index(vault: &OrgVault, caller: &Caller, idempotency: &Idempotency) -> Vec<u8> {
+    vault.blind_index(
+        "idempotency",
+        &format!("{}/{}", caller.mode.name(), idempotency.key),
+    )
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -251,11 +264,12 @@ async fn with_text(mut draft: Draft) -> Result<Draft, SendError> {
     };
     let html = html.clone();
     // Layout of a large page takes milliseconds, which is too long for a thread that answers requests.
+    let _one_of_few = DERIVING.acquire().await;
     let derived = tokio::task::spawn_blocking(move || text::of_html(&html)).await;
     let refused = || {
         DraftError::new(
             "html",
-            "no text could be derived from this html; send text as well",
+            "no text can be derived from this html (it is larger than 1 MiB, nested too deep, or broken); send text as well",
         )
     };
     draft.text = Some(derived.ok().flatten().ok_or_else(refused)?);
@@ -377,6 +391,7 @@ pub(super) fn recipient_cell(row: &str) -> Cell<'_> {
 
 async fn seal_idempotency(
     vault: &OrgVault,
+    caller: &Caller,
     at: Timestamp,
     idempotency: Option<&Idempotency>,
     row: &str,
@@ -386,7 +401,7 @@ async fn seal_idempotency(
         return Ok(None);
     };
     Ok(Some(PreparedIdempotency {
-        key_index: vault.blind_index("idempotency", &idempotency.key),
+        key_index: idempotency_index(vault, caller, idempotency),
         request_digest: Bytes::copy_from_slice(&idempotency.request_digest),
         body_sealed: vault
             .seal(Class::Metadata, at, idempotency_cell(row), answer)

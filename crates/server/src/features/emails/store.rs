@@ -30,7 +30,7 @@ statements! {
     org SET_STATUS = "UPDATE emails SET status = $3 WHERE org_id = $1 AND id = $2 AND status <> $3";
     org SET_RECIPIENT = "UPDATE recipients SET status = $4, updated_at = $5 WHERE org_id = $1 AND email_id = $2 AND position = $3";
     org START_ATTEMPT = "INSERT INTO attempts (org_id, day, id, email_id, destination, number, state, started_at)
-        VALUES ($1, $2, $3, $4, $5, $6, 'started', $7)";
+        VALUES ($1, $2, $3, $4, $5, $6, 'started', $7) ON CONFLICT DO NOTHING";
     org FINISH_ATTEMPT = "INSERT INTO attempts (org_id, day, id, email_id, destination, number, state, started_at, finished_at, facts_sealed)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         ON CONFLICT (org_id, day, id) DO UPDATE SET state = excluded.state, finished_at = excluded.finished_at, facts_sealed = excluded.facts_sealed";

@@ -67,6 +67,11 @@ pub async fn list(platform: &Platform) -> Result<Vec<Org>, OrgError> {
     Ok(store::list(&platform.store).await?)
 }
 
+/// Holds the organization's row until the unit's commit: units that count something of it and store the count come one after the other.
+pub async fn lock(tx: &OrgTx) -> Result<(), StoreError> {
+    store::lock(tx).await
+}
+
 /// Records how many webhook endpoints listen, so that events nobody waits for make no jobs.
 pub async fn set_listeners(tx: &OrgTx, listeners: i64) -> Result<(), StoreError> {
     store::set_listeners(tx, listeners).await

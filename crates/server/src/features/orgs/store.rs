@@ -6,6 +6,7 @@ use crate::platform::store::{OrgTx, Purpose, Store, StoreError, SystemTx, params
 statements! {
     system INSERT = "INSERT INTO orgs (org_id, name, plan, region, created_at) VALUES ($1, $2, $3, $4, $5)";
     system LIST = "SELECT org_id, name, plan, region, created_at FROM orgs ORDER BY created_at, org_id";
+    org LOCK = "UPDATE orgs SET listeners = listeners WHERE org_id = $1";
     org SET_LISTENERS = "UPDATE orgs SET listeners = $2 WHERE org_id = $1";
 }
 
@@ -37,6 +38,10 @@ pub(super) async fn list(store: &Store) -> Result<Vec<Org>, StoreError> {
         rows.into_iter().map(org).collect()
     };
     store.system(Purpose::Operator).read("org_list", unit).await
+}
+
+pub(super) async fn lock(tx: &OrgTx) -> Result<(), StoreError> {
+    tx.execute(&LOCK, params![]).await.map(drop)
 }
 
 pub(super) async fn set_listeners(tx: &OrgTx, listeners: i64) -> Result<(), StoreError> {

@@ -64,7 +64,7 @@ impl Webhooks {
             Err(error) => {
                 tracing::error!(delivery = %job.reference, %error, "a webhook could not be prepared; trying again");
                 let (postponed, due_at) = (job.clone(), now.plus(Duration::from_secs(MINUTE)));
-                let unit = async move |tx: &OrgTx| jobs::postpone(tx, &postponed, due_at).await;
+                let unit = async move |tx: &OrgTx| jobs::put_back(tx, &postponed, due_at).await;
                 jobs::settle(&self.platform, &job.org, "webhook_put_back", unit).await;
             }
         }
@@ -134,7 +134,7 @@ impl Webhooks {
         let due_at = if recorded.is_success || recorded.is_gone {
             None
         } else {
-            next(job.attempt, now)
+            next(job.attempt + 1, now)
         };
         if !recorded.is_success {
             let (code, error) = (recorded.code, recorded.error.as_deref());
@@ -146,11 +146,12 @@ impl Webhooks {
             job.org.clone(),
         );
         let unit = async move |tx: &OrgTx| {
-            store::record(tx, &delivery, &webhook, &recorded, due_at.is_none(), now).await?;
+            // The fence first, as in delivery: a unit that is run again after an unknown commit stops here.
             match due_at {
-                Some(due_at) => jobs::postpone(tx, &job, due_at).await,
-                None => jobs::finish(tx, &job).await,
+                Some(due_at) => jobs::postpone(tx, &job, due_at).await?,
+                None => jobs::finish(tx, &job).await?,
             }
+            Ok(store::record(tx, &delivery, &webhook, &recorded, due_at.is_none(), now).await?)
         };
         jobs::settle(&self.platform, &org, "webhook_record", unit).await;
     }

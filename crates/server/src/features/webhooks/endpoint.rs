@@ -153,6 +153,7 @@ pub async fn create(
         id: id.clone(),
     };
     let unit = async move |tx: &OrgTx| {
+        orgs::lock(tx).await?;
         let listeners = store::count(tx).await?;
         if listeners >= WEBHOOKS_MAX {
             return Err(WebhookError::TooMany);
@@ -208,6 +209,7 @@ pub async fn list(platform: &Platform, caller: &Caller) -> Result<Vec<Endpoint>,
 pub async fn delete(platform: &Platform, caller: &Caller, id: &WebhookId) -> Result<(), WebhookError> {
     let (mode, wanted) = (caller.mode.name(), id.clone());
     let unit = async move |tx: &OrgTx| {
+        orgs::lock(tx).await?;
         if !store::delete(tx, mode, &wanted).await? {
             return Err(WebhookError::Unknown);
         }

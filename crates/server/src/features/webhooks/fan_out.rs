@@ -52,7 +52,7 @@ impl Webhooks {
                 tracing::error!(event = %job.reference, %error, "an event could not be handed to webhooks; trying again");
                 let due_at = now.plus(AFTER_ERROR);
                 let org = job.org.clone();
-                let unit = async move |tx: &OrgTx| jobs::postpone(tx, &job, due_at).await;
+                let unit = async move |tx: &OrgTx| jobs::put_back(tx, &job, due_at).await;
                 jobs::settle(&self.platform, &org, "event_put_back", unit).await;
             }
         }

@@ -28,7 +28,8 @@ statements! {
     org RECORD = "UPDATE webhook_deliveries SET status = $3, attempts = attempts + 1, response_code = $4, error = $5, updated_at = $6
         WHERE org_id = $1 AND id = $2";
     /// Writes only when there is something to forget: a healthy endpoint's row is never locked by its deliveries.
-    org RECOVERED = "UPDATE webhooks SET failure_count = 0, status = 'active' WHERE org_id = $1 AND id = $2 AND failure_count > 0";
+    org RECOVERED = "UPDATE webhooks SET failure_count = 0, status = CASE WHEN status = 'disabled' THEN status ELSE 'active' END
+        WHERE org_id = $1 AND id = $2 AND failure_count > 0";
     org FAILING = "UPDATE webhooks SET failure_count = failure_count + 1, status = CASE WHEN status = 'active' THEN $3 ELSE status END
         WHERE org_id = $1 AND id = $2";
     org DISABLE = "UPDATE webhooks SET status = 'disabled' WHERE org_id = $1 AND id = $2";

@@ -21,11 +21,13 @@ pub use worker::{Stop, Worker};
 use crate::clock::Timestamp;
 use crate::id::{NodeId, OrgId};
 use crate::platform::store::{OrgTx, StoreError};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long a node is taken for alive after it last said so.
-pub const NODE_ALIVE_FOR: Duration = Duration::from_secs(10);
+pub const NODE_ALIVE_FOR: Duration = Duration::from_secs(15);
 /// How often a node says that it is alive.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(3);
 
@@ -73,7 +75,7 @@ pub struct Job {
     pub reference: String,
     /// To which part of it: a destination or a day.
     pub part: i64,
-    /// How many times it was leased, this time included.
+    /// How many attempts ended before this one.
     pub attempt: i64,
     /// The fence: changes by this lease carry it.
     pub epoch: i64,
@@ -116,9 +118,14 @@ pub async fn finish(tx: &OrgTx, job: &Job) -> Result<(), JobError> {
     fenced(store::finish(tx, job).await?)
 }
 
-/// Gives the lease back; the job is due again at `due_at`.
+/// Records that an attempt ended without finishing the job; it is due again at `due_at`.
 pub async fn postpone(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<(), JobError> {
     fenced(store::postpone(tx, job, due_at).await?)
+}
+
+/// Gives the lease back without having ended an attempt. A mark by [`start`] stays: the effect may have happened.
+pub async fn put_back(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<(), JobError> {
+    fenced(store::put_back(tx, job, due_at).await?)
 }
 
 fn fenced(rows: u64) -> Result<(), JobError> {
@@ -151,6 +158,64 @@ impl Hints {
     }
 }
 
+/// A lease as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Lease {
+    org: OrgId,
+    kind: String,
+    reference: String,
+    part: i64,
+    epoch: i64,
+}
+
+impl Lease {
+    fn of(job: &Job) -> Self {
+        let (kind, reference) = (job.kind.name().to_owned(), job.reference.clone());
+        Self {
+            org: job.org.clone(),
+            kind,
+            reference,
+            part: job.part,
+            epoch: job.epoch,
+        }
+    }
+}
+
+/// The leases that this process works on. One that the store has and nobody here holds is a **stray**: its lease was committed and the
+/// answer was lost on the way.
+#[derive(Debug, Default)]
+pub struct Held {
+    held: Mutex<HashSet<Lease>>,
+    suspects: Mutex<HashSet<Lease>>,
+}
+
+impl Held {
+    fn add(&self, job: &Job) {
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(Lease::of(job));
+    }
+
+    fn remove(&self, job: &Job) {
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&Lease::of(job));
+    }
+
+    /// Of what the store says is leased here: what nobody holds, now and at the last look. Once is not enough, because a lease is in
+    /// the store a moment before it is in anybody's hands.
+    fn strays(&self, leased: Vec<Lease>) -> Vec<Lease> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let unheld: HashSet<Lease> = leased.into_iter().filter(|lease| !held.contains(lease)).collect();
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        let strays = unheld.intersection(&suspects).cloned().collect();
+        *suspects = unheld;
+        strays
+    }
+}
+
 /// What is due and waiting, of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
@@ -175,9 +240,20 @@ impl Jobs {
         Self { store, node }
     }
 
-    /// Says that this node is alive and takes the leases of nodes that no longer do; returns how many were taken.
-    pub async fn heartbeat(&self, now: Timestamp) -> Result<u64, StoreError> {
-        store::heartbeat(&self.store, &self.node, now, now.plus(NODE_ALIVE_FOR)).await
+    /// Says that this node is alive; with `takes_over`, takes the leases of nodes that no longer do and returns how many. A node that was
+    /// out of touch itself must judge nobody at first: the others may just not have been able to say it either.
+    pub async fn heartbeat(&self, now: Timestamp, takes_over: bool) -> Result<u64, StoreError> {
+        store::heartbeat(&self.store, &self.node, now, NODE_ALIVE_FOR, takes_over).await
+    }
+
+    /// Gives back leases of this node that nobody here holds; returns how many.
+    pub async fn release_strays(&self, held: &Held) -> Result<usize, StoreError> {
+        let strays = held.strays(store::leased(&self.store, &self.node).await?);
+        let count = strays.len();
+        if count > 0 {
+            store::release_strays(&self.store, strays).await?;
+        }
+        Ok(count)
     }
 
     /// Leases up to `limit` due jobs, the longest due first.
@@ -198,5 +274,33 @@ impl Jobs {
     /// On a store that only one process can open, every other node is a dead one: takes all their leases at once.
     pub async fn bury_others(&self) -> Result<(), StoreError> {
         store::bury_others(&self.store, &self.node).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id as _;
+
+    #[test]
+    fn a_lease_that_nobody_holds_is_a_stray_at_the_second_look() {
+        let org = OrgId::generate(Timestamp::from_micros(0), [0; 10]);
+        let job = |epoch| Job {
+            org: org.clone(),
+            kind: Kind::Deliver,
+            reference: "email_1".into(),
+            part: 0,
+            attempt: 0,
+            epoch,
+            started_attempt: None,
+            created_at: Timestamp::from_micros(0),
+        };
+        let (held, leased) = (Held::default(), [Lease::of(&job(1)), Lease::of(&job(2))]);
+        held.add(&job(1));
+        assert!(held.strays(leased.to_vec()).is_empty());
+        assert_eq!(held.strays(leased.to_vec()), [Lease::of(&job(2))]);
+        held.remove(&job(1));
+        assert!(held.strays(vec![Lease::of(&job(1))]).is_empty());
+        assert_eq!(held.strays(vec![Lease::of(&job(1))]), [Lease::of(&job(1))]);
     }
 }

@@ -1,32 +1,50 @@
 //! The rows of jobs and nodes.
 
-use super::{Backlog, Job, Kind};
+use super::{Backlog, Job, Kind, Lease};
 use crate::clock::Timestamp;
 use crate::id::{Id as _, NodeId, OrgId};
 use crate::limits::COUNT_MAX;
-use crate::platform::store::{OrgTx, Purpose, Row, Store, StoreError, params, statements};
+use crate::platform::store::{OrgTx, Purpose, Row, Store, StoreError, SystemTx, params, statements};
+use std::time::Duration;
 
 statements! {
     org ENQUEUE = "INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
     org START = "UPDATE jobs SET started_attempt = $6 WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     org FINISH = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
-    org POSTPONE = "UPDATE jobs SET lease_owner = NULL, started_attempt = NULL, due_at = $6
+    /// The epoch moves too: when this commit's outcome is unknown, trying again finds that it went through.
+    org POSTPONE = "UPDATE jobs SET lease_owner = NULL, started_attempt = NULL, due_at = $6, attempt = attempt + 1, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     /// The same lease on both engines; PostgreSQL skips rows that another node is leasing at this moment.
+    /// Keeps the mark: whoever leases the job next has to know that its effect may have happened.
+    org PUT_BACK = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
+        WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     system LEASE =
-        sqlite "UPDATE jobs SET lease_owner = $1, attempt = attempt + 1, epoch = epoch + 1
+        sqlite "UPDATE jobs SET lease_owner = $1, epoch = epoch + 1
             WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND due_at <= $3 ORDER BY due_at LIMIT $4)
             RETURNING org_id, ref, part, attempt, epoch, started_attempt, created_at"
         postgres "WITH due AS (
                 SELECT org_id, kind, ref, part FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND due_at <= $3
                 ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
-            UPDATE jobs SET lease_owner = $1, attempt = attempt + 1, epoch = epoch + 1 FROM due
+            UPDATE jobs SET lease_owner = $1, epoch = epoch + 1 FROM due
             WHERE jobs.org_id = due.org_id AND jobs.kind = due.kind AND jobs.ref = due.ref AND jobs.part = due.part
             RETURNING jobs.org_id, jobs.ref, jobs.part, jobs.attempt, jobs.epoch, jobs.started_attempt, jobs.created_at";
-    system ALIVE = "INSERT INTO nodes (id, alive_until) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until";
-    system FORGET_DEAD = "DELETE FROM nodes WHERE alive_until < $1";
+    /// Liveness is judged by one clock: that of the only process, or that of the database, never by two machines' clocks.
+    /// $1 node, $2 microseconds it is alive for, $3 now by this process's clock, which PostgreSQL is told and does not use.
+    system ALIVE =
+        sqlite "INSERT INTO nodes (id, alive_until) VALUES ($1, $2 + $3)
+            ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until"
+        postgres "INSERT INTO nodes (id, alive_until)
+            VALUES ($1, $2::bigint + (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 0 * $3::bigint)
+            ON CONFLICT (id) DO UPDATE SET alive_until = excluded.alive_until";
+    system FORGET_DEAD =
+        sqlite "DELETE FROM nodes WHERE alive_until < $1"
+        postgres "DELETE FROM nodes
+            WHERE alive_until < (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 0 * $1::bigint";
     system TAKE_FROM_DEAD = "UPDATE jobs SET lease_owner = NULL
         WHERE lease_owner IS NOT NULL AND lease_owner NOT IN (SELECT id FROM nodes)";
+    system LEASED = "SELECT org_id, kind, ref, part, epoch FROM jobs WHERE lease_owner = $1 ORDER BY due_at LIMIT $2";
+    system RELEASE_STRAY = "UPDATE jobs SET lease_owner = NULL, epoch = epoch + 1
+        WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     system RELEASE = "UPDATE jobs SET lease_owner = NULL WHERE lease_owner = $1";
     system LEAVE = "DELETE FROM nodes WHERE id = $1";
     system FORGET_OTHERS = "DELETE FROM nodes WHERE id <> $1";
@@ -71,24 +89,76 @@ pub(super) async fn postpone(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result
     .await
 }
 
+pub(super) async fn put_back(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<u64, StoreError> {
+    tx.execute(
+        &PUT_BACK,
+        params![job.kind.name(), &job.reference, job.part, job.epoch, due_at],
+    )
+    .await
+}
+
+/// Says that the node is alive; with `takes_over`, also takes the leases of those that are not.
 pub(super) async fn heartbeat(
     store: &Store,
     node: &NodeId,
     now: Timestamp,
-    until: Timestamp,
+    alive_for: Duration,
+    takes_over: bool,
 ) -> Result<u64, StoreError> {
     let node = node.clone();
-    let unit = async move |tx: &crate::platform::store::SystemTx| {
-        tx.execute(&ALIVE, params![&node, until]).await?;
+    let alive_for = i64::try_from(alive_for.as_micros()).unwrap_or(i64::MAX);
+    let unit = async move |tx: &SystemTx| {
+        tx.execute(&ALIVE, params![&node, alive_for, now]).await?;
+        if !takes_over {
+            return Ok(0);
+        }
         tx.execute(&FORGET_DEAD, params![now]).await?;
         tx.execute(&TAKE_FROM_DEAD, params![]).await
     };
     store.system(Purpose::Jobs).write("jobs_heartbeat", unit).await
 }
 
+/// Everything that a node has leased, up to [`COUNT_MAX`].
+pub(super) async fn leased(store: &Store, node: &NodeId) -> Result<Vec<Lease>, StoreError> {
+    let node = node.as_str().to_owned();
+    let unit = async move |tx: &SystemTx| {
+        let lease = |row: Row| {
+            let mut row = row.reader();
+            let (org, kind) = (row.next()?, row.next()?);
+            Ok(Lease {
+                org,
+                kind,
+                reference: row.next()?,
+                part: row.next()?,
+                epoch: row.next()?,
+            })
+        };
+        tx.query(&LEASED, params![&node, COUNT_MAX])
+            .await?
+            .into_iter()
+            .map(lease)
+            .collect()
+    };
+    store.system(Purpose::Jobs).read("jobs_leased", unit).await
+}
+
+pub(super) async fn release_strays(store: &Store, strays: Vec<Lease>) -> Result<(), StoreError> {
+    let unit = async move |tx: &SystemTx| {
+        for stray in &strays {
+            let key = params![&stray.org, &stray.kind, &stray.reference, stray.part, stray.epoch];
+            tx.execute(&RELEASE_STRAY, key).await?;
+        }
+        Ok(())
+    };
+    store
+        .system(Purpose::Jobs)
+        .write("jobs_release_strays", unit)
+        .await
+}
+
 pub(super) async fn bury_others(store: &Store, node: &NodeId) -> Result<(), StoreError> {
     let node = node.clone();
-    let unit = async move |tx: &crate::platform::store::SystemTx| {
+    let unit = async move |tx: &SystemTx| {
         tx.execute(&FORGET_OTHERS, params![&node]).await?;
         tx.execute(&TAKE_FROM_DEAD, params![]).await.map(drop)
     };
@@ -104,7 +174,7 @@ pub(super) async fn lease(
 ) -> Result<Vec<Job>, StoreError> {
     let node = node.as_str().to_owned();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let unit = async move |tx: &crate::platform::store::SystemTx| {
+    let unit = async move |tx: &SystemTx| {
         let rows = tx.query(&LEASE, params![&node, kind.name(), now, limit]).await?;
         rows.into_iter().map(|row| job(kind, row)).collect()
     };
@@ -127,7 +197,7 @@ fn job(kind: Kind, row: Row) -> Result<Job, StoreError> {
 
 pub(super) async fn leave(store: &Store, node: &NodeId) -> Result<(), StoreError> {
     let node = node.as_str().to_owned();
-    let unit = async move |tx: &crate::platform::store::SystemTx| {
+    let unit = async move |tx: &SystemTx| {
         tx.execute(&RELEASE, params![&node]).await?;
         tx.execute(&LEAVE, params![&node]).await.map(drop)
     };
@@ -135,7 +205,7 @@ pub(super) async fn leave(store: &Store, node: &NodeId) -> Result<(), StoreError
 }
 
 pub(super) async fn backlog(store: &Store, now: Timestamp) -> Result<Vec<Backlog>, StoreError> {
-    let unit = async move |tx: &crate::platform::store::SystemTx| {
+    let unit = async move |tx: &SystemTx| {
         let mut all = Vec::with_capacity(Kind::ALL.len());
         for kind in Kind::ALL {
             let Some(row) = tx

@@ -1,12 +1,13 @@
 //! The loop that leases due jobs and hands them to a handler.
 
-use super::{Job, Jobs, Kind, postpone, settle};
+use super::{Job, Jobs, Kind, put_back, settle};
 use crate::platform::Platform;
 use crate::platform::store::OrgTx;
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio::task::{self, JoinSet};
 
 /// Jobs leased at once, at most.
 const LEASE_MAX: usize = 256;
@@ -57,39 +58,33 @@ impl Worker {
         F: Fn(Job) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let handler = Arc::new(handler);
-        let slots = Arc::new(Semaphore::new(self.concurrency_max));
+        let mut running = Running {
+            platform: self.platform.clone(),
+            tasks: JoinSet::new(),
+            jobs: HashMap::new(),
+        };
         while !stop.is_set() {
-            let free = slots.available_permits().min(LEASE_MAX);
+            running.reap();
+            let free = self
+                .concurrency_max
+                .saturating_sub(running.tasks.len())
+                .min(LEASE_MAX);
             if free < self.lease_min() {
-                self.wait_for_slot(&slots, &mut stop).await;
+                running.wait_for_one(&mut stop).await;
                 continue;
             }
             let jobs = self.lease(free).await;
             let is_all = jobs.len() < free;
             for job in jobs {
-                let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-                    return;
-                };
-                let handler = Arc::clone(&handler);
-                let platform = self.platform.clone();
-                tokio::spawn(async move {
-                    let held = job.clone();
-                    // A task of its own, so that a handler that panics does not keep its job leased for ever.
-                    if tokio::spawn(async move { handler(job).await }).await.is_err() {
-                        put_back(&platform, held).await;
-                    }
-                    drop(slot);
-                });
+                running.spawn(job, &handler);
             }
             if is_all {
-                self.rest(&mut stop).await;
+                self.rest(&mut running, &mut stop).await;
             }
         }
-        // All permits back means that all tasks are done.
-        let _ = slots
-            .acquire_many(u32::try_from(self.concurrency_max).unwrap_or(u32::MAX))
-            .await;
+        while !running.tasks.is_empty() {
+            running.wait().await;
+        }
     }
 
     async fn lease(&self, limit: usize) -> Vec<Job> {
@@ -109,26 +104,74 @@ impl Worker {
         (self.concurrency_max / 8).max(1)
     }
 
-    async fn wait_for_slot(&self, slots: &Semaphore, stop: &mut Stop) {
-        tokio::select! {
-            // The permit is given back at once: only the wait matters.
-            permit = slots.acquire_many(u32::try_from(self.lease_min()).unwrap_or(1)) => drop(permit),
-            () = stop.wait() => {}
-        }
-    }
-
-    async fn rest(&self, stop: &mut Stop) {
+    async fn rest(&self, running: &mut Running, stop: &mut Stop) {
         tokio::select! {
             () = self.platform.hints.woken(self.kind) => {}
             () = tokio::time::sleep(self.poll) => {}
+            () = running.wait(), if !running.tasks.is_empty() => {}
             () = stop.wait() => {}
         }
     }
 }
 
-async fn put_back(platform: &Platform, job: Job) {
+/// The tasks of a worker. Dropping it ends them: what they had not recorded is in doubt or undone, as after a crash.
+struct Running {
+    platform: Platform,
+    tasks: JoinSet<()>,
+    jobs: HashMap<task::Id, Job>,
+}
+
+impl Running {
+    fn spawn<F, Fut>(&mut self, job: Job, handler: &F)
+    where
+        F: Fn(Job) -> Fut,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.platform.held.add(&job);
+        let task = self.tasks.spawn(handler(job.clone()));
+        self.jobs.insert(task.id(), job);
+    }
+
+    /// Takes note of tasks that have ended.
+    fn reap(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.ended(ended);
+        }
+    }
+
+    async fn wait(&mut self) {
+        if let Some(ended) = self.tasks.join_next_with_id().await {
+            self.ended(ended);
+        }
+    }
+
+    async fn wait_for_one(&mut self, stop: &mut Stop) {
+        tokio::select! {
+            () = self.wait() => {}
+            () = stop.wait() => {}
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(task::Id, ()), task::JoinError>) {
+        let id = ended.as_ref().map_or_else(task::JoinError::id, |(id, ())| *id);
+        let Some(job) = self.jobs.remove(&id) else { return };
+        self.platform.held.remove(&job);
+        if ended.is_err_and(|error| error.is_panic()) {
+            // Its lease would otherwise last as long as this process.
+            tokio::spawn(give_back(self.platform.clone(), job));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.jobs.values().for_each(|job| self.platform.held.remove(job));
+    }
+}
+
+async fn give_back(platform: Platform, job: Job) {
     tracing::error!(kind = job.kind.name(), reference = %job.reference, "the handler of a job panicked; it is tried again later");
     let (org, due_at) = (job.org.clone(), platform.clock.now().plus(AFTER_PANIC));
-    let unit = async move |tx: &OrgTx| postpone(tx, &job, due_at).await;
-    settle(platform, &org, "job_put_back", unit).await;
+    let unit = async move |tx: &OrgTx| put_back(tx, &job, due_at).await;
+    settle(&platform, &org, "job_put_back", unit).await;
 }

@@ -160,7 +160,18 @@ pub(super) async fn migrate_postgres(
             .map_or_else(|| error.to_string(), ToString::to_string);
         StoreError::Schema(format!("migration of {} failed: {reason}", schema.name))
     };
+    // A schema that is current is left alone: raising its walls again would lock every table.
+    if postgres_version(client).await? == schema.version() {
+        return Ok(MigrationReport {
+            schema: schema.name,
+            from: schema.version(),
+            to: schema.version(),
+        });
+    }
     let tx = client.transaction().await.map_err(failed)?;
+    tx.batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s'")
+        .await
+        .map_err(failed)?;
     tx.execute("SELECT pg_advisory_xact_lock($1)", &[&MIGRATION_LOCK])
         .await
         .map_err(failed)?;
@@ -193,16 +204,21 @@ pub(super) async fn check_postgres(
     client: &tokio_postgres::Client,
     schema: &'static Schema,
 ) -> Result<(), StoreError> {
-    let found = client
-        .query_one("SELECT coalesce(max(version), 0) FROM schema_versions", &[])
-        .await;
-    let version = match found {
-        Ok(row) => usize::try_from(row.get::<_, i64>(0)).unwrap_or(usize::MAX),
-        Err(error) if error.as_db_error().is_some() => 0,
-        Err(error) => return Err(StoreError::Unavailable(error.to_string())),
-    };
+    let version = postgres_version(client).await?;
     schema.refuse_newer(version)?;
     schema.refuse_older(version)
+}
+
+/// 0 when there is no such schema yet.
+async fn postgres_version(client: &tokio_postgres::Client) -> Result<usize, StoreError> {
+    match client
+        .query_one("SELECT coalesce(max(version), 0) FROM schema_versions", &[])
+        .await
+    {
+        Ok(row) => Ok(usize::try_from(row.get::<_, i64>(0)).unwrap_or(usize::MAX)),
+        Err(error) if error.as_db_error().is_some() => Ok(0),
+        Err(error) => Err(StoreError::Unavailable(error.to_string())),
+    }
 }
 
 /// Roles, schema and version table. Roles have no login: the runtime login is made a member of both.
@@ -212,9 +228,12 @@ fn prologue(schema: &str) -> String {
             "IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') THEN
                  CREATE ROLE {name} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE;
              END IF;
-             IF NOT pg_has_role(current_user, '{name}', 'MEMBER') THEN
+             -- Also for who made the role: from PostgreSQL 16 on, making a role does not include the right to act as it. An owner who may
+             -- not grant it has been made a member by somebody else, or the check at the start says what is missing.
+             BEGIN
                  EXECUTE format('GRANT {name} TO %I', current_user);
-             END IF;"
+             EXCEPTION WHEN insufficient_privilege THEN NULL;
+             END;"
         )
     };
     format!(

@@ -10,7 +10,7 @@ use super::unit::{Mode, Ran, RawConnection, RawTx, Scope, Work, run_caught};
 use super::{MigrationReport, Row, Schema, StatementText, StoreError, Value, migrate as migration};
 use crate::id::Id as _;
 use crate::secret::Secret;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ const READ_LANES: usize = 2;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bound on one statement, so that a lost lock can't stop a lane.
 const STATEMENT_TIMEOUT_MS: u64 = 10_000;
+/// How long this side waits for any answer: a little more than the server may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Runs of a unit that lost a race (deadlock, serialization failure), at most.
 const RUNS_MAX: usize = 5;
 
@@ -132,6 +134,12 @@ async fn connect(url: &Secret<String>, schema: &Schema) -> Result<tokio_postgres
         .map_err(|_| StoreError::Unavailable("the connection string can't be read".into()))?;
     config.connect_timeout(CONNECT_TIMEOUT);
     config.application_name("sealwright");
+    // A server that vanishes without a word must not be waited for longer than a statement may take.
+    config
+        .keepalives_idle(Duration::from_secs(10))
+        .keepalives_interval(Duration::from_secs(5))
+        .keepalives_retries(2);
+    config.tcp_user_timeout(ANSWER_TIMEOUT);
     let tls = crate::platform::net::client_config(crate::platform::net::TlsMin::V1_2, &[]);
     let tls = tls.map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let tls = tokio_postgres_rustls::MakeRustlsConnect::new(Arc::unwrap_or_clone(tls));
@@ -166,7 +174,7 @@ async fn lane(mode: Mode, queue: &Queue, url: &Secret<String>, schema: &'static 
         if queue.lock().await.recv_many(&mut group, GROUP_MAX).await == 0 {
             return;
         }
-        if connection.as_ref().is_none_or(|c| c.client.is_closed()) {
+        if connection.as_ref().is_none_or(|c| c.is_lost()) {
             connection = None;
             match connect(url, schema).await {
                 Ok(client) => connection = Some(Rc::new(Connection::new(client))),
@@ -183,11 +191,11 @@ async fn run_group(connection: &Rc<Connection>, mode: Mode, group: &mut Vec<Box<
     let is_spoilt = match run_together(connection, mode, group).await {
         Ok(()) => {
             let committed = connection.control("COMMIT").await;
-            let outcome = committed.map_err(|error| commit_error(connection, error));
+            let outcome = committed.map_err(|error| commit_error(connection, mode, error));
             group.drain(..).for_each(|unit| unit.finish(outcome.clone()));
             false
         }
-        Err(error) if connection.client.is_closed() => {
+        Err(error) if connection.is_lost() => {
             group.drain(..).for_each(|unit| unit.finish(Err(error.clone())));
             false
         }
@@ -244,7 +252,7 @@ async fn run_alone(connection: &Rc<Connection>, mode: Mode, unit: &mut dyn Work)
             return connection
                 .control("COMMIT")
                 .await
-                .map_err(|error| commit_error(connection, error));
+                .map_err(|error| commit_error(connection, mode, error));
         }
         connection.control("ROLLBACK").await?;
         match error {
@@ -273,9 +281,11 @@ fn enter(scope: &Scope) -> String {
     format!("SELECT set_config('role','{role}',true), set_config('app.org','{org}',true)")
 }
 
-fn commit_error(connection: &Connection, error: StoreError) -> StoreError {
+fn commit_error(connection: &Connection, mode: Mode, error: StoreError) -> StoreError {
     match error {
-        StoreError::Unavailable(reason) if connection.client.is_closed() => StoreError::CommitUnknown(reason),
+        StoreError::Unavailable(reason) if mode == Mode::Write && connection.is_lost() => {
+            StoreError::CommitUnknown(reason)
+        }
         other => other,
     }
 }
@@ -309,7 +319,8 @@ fn statement_error(statement: &'static str, error: &tokio_postgres::Error) -> St
     if code.starts_with("53") || code.starts_with("57") || code == "25006" {
         return unavailable(error);
     }
-    let is_transient = matches!(code, "40001" | "40P01");
+    // 23505: two lanes made the same row at once; run again, the unit finds it.
+    let is_transient = matches!(code, "40001" | "40P01" | "23505");
     StoreError::Statement {
         statement,
         reason: reason_of(error),
@@ -321,6 +332,8 @@ fn statement_error(statement: &'static str, error: &tokio_postgres::Error) -> St
 pub(super) struct Connection {
     client: tokio_postgres::Client,
     statements: RefCell<HashMap<&'static str, tokio_postgres::Statement>>,
+    /// An answer did not come in time; what the server did is not known, and the connection is not used again.
+    is_silent: Cell<bool>,
 }
 
 impl Connection {
@@ -328,7 +341,12 @@ impl Connection {
         Self {
             client,
             statements: RefCell::default(),
+            is_silent: Cell::new(false),
         }
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_silent.get() || self.client.is_closed()
     }
 
     async fn prepared(
@@ -344,12 +362,30 @@ impl Connection {
         Ok(statement)
     }
 
+    async fn answered<T>(
+        &self,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        failed: impl FnOnce(&tokio_postgres::Error) -> StoreError,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(answer) => answer.map_err(|error| failed(&error)),
+            Err(_) => {
+                self.is_silent.set(true);
+                Err(StoreError::Unavailable(
+                    "the server did not answer in time".into(),
+                ))
+            }
+        }
+    }
+
     pub(super) async fn query(&self, text: &StatementText, params: &[Value]) -> Result<Vec<Row>, StoreError> {
         let answer = async {
             let statement = self.prepared(text).await?;
             self.client.query(&statement, &as_params(params)).await
         };
-        let rows = answer.await.map_err(|error| statement_error(text.name, &error))?;
+        let rows = self
+            .answered(answer, |error| statement_error(text.name, error))
+            .await?;
         rows.into_iter().map(|row| row_of(text.name, &row)).collect()
     }
 
@@ -358,14 +394,12 @@ impl Connection {
             let statement = self.prepared(text).await?;
             self.client.execute(&statement, &as_params(params)).await
         };
-        answer.await.map_err(|error| statement_error(text.name, &error))
+        self.answered(answer, |error| statement_error(text.name, error))
+            .await
     }
 
     async fn control(&self, sql: &str) -> Result<(), StoreError> {
-        self.client
-            .batch_execute(sql)
-            .await
-            .map_err(|error| unavailable(&error))
+        self.answered(self.client.batch_execute(sql), unavailable).await
     }
 }
 

@@ -276,9 +276,9 @@ fn write_group(connection: &Rc<Connection>, group: &mut [Box<dyn Work>]) -> Vec<
         }
     }
     if let Err(error) = connection.control("COMMIT") {
-        // An error here is reported by the engine before anything was made durable; if a rollback is needed, this is it.
+        // If a rollback is needed, this is it. What the log already holds may be found again at the next start, so the outcome is unknown.
         let _ = connection.control("ROLLBACK");
-        return vec![Err(error); group.len()];
+        return vec![Err(StoreError::CommitUnknown(error.to_string())); group.len()];
     }
     outcomes
 }

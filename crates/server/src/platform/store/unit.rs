@@ -60,8 +60,9 @@ impl<F, T, E: From<StoreError>> WorkOf<F, T, E> {
     }
 
     fn answer(self, outcome: Result<(), StoreError>) {
+        // A result that was computed on rows which were then rolled back means nothing, even if it is a refusal.
         let result = match (outcome, self.result) {
-            (Ok(()), Some(result)) | (Err(_), Some(result @ Err(_))) => result,
+            (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(E::from(StoreError::Unavailable("the unit did not run".into()))),
             (Err(error), _) => Err(E::from(error)),
         };
@@ -95,6 +96,7 @@ macro_rules! impl_work {
                         raw,
                         scope: self.0.scope.clone(),
                     };
+                    self.0.result = None;
                     let result = (self.0.work)(&tx).await;
                     self.0.keep(result)
                 })
@@ -183,11 +185,13 @@ impl RawTx {
     }
 
     async fn execute(&self, text: &StatementText, params: Vec<Value>) -> Result<u64, StoreError> {
-        self.is_dirty.set(true);
         let answer = match &self.connection {
             RawConnection::Sqlite(connection) => connection.execute(text, &params),
             RawConnection::Postgres(connection) => connection.execute(text, &params).await,
         };
+        if !matches!(answer, Ok(0)) {
+            self.is_dirty.set(true);
+        }
         answer.inspect_err(|error| self.note(error))
     }
 

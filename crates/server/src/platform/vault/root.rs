@@ -41,28 +41,46 @@ impl RootKey {
         Ok(Self(Secret::new(bytes)))
     }
 
-    /// Makes a new key file (mode 0600, synced); `None` if there already is one.
+    /// Makes a new key file; `None` if there already is one. The file appears whole or not at all, and is on disk with its folder entry when
+    /// this returns: a key that is lost after the first e-mail was sealed loses everything.
     pub fn create(path: &Path) -> Result<Option<Self>, VaultError> {
         let refused = |error: std::io::Error| VaultError::Root(format!("{}: {error}", path.display()));
+        if path.exists() {
+            return Ok(None);
+        }
         let key = Self(Secret::new(random()));
-        let mut file = match OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-        {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(None),
-            Err(error) => return Err(refused(error)),
-        };
         let text = Zeroizing::new(format!("{HEADER}{}\n", STANDARD.encode(key.0.expose())));
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(refused)?;
-        Ok(Some(key))
+        let beside = path.with_extension(format!("new-{}", std::process::id()));
+        let written = (|| {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&beside)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            // Unlike a rename, a link never replaces a key that another process made meanwhile.
+            std::fs::hard_link(&beside, path)
+        })();
+        // The name was only for the time of writing; left behind it would do no harm but confuse.
+        let _ = std::fs::remove_file(&beside);
+        match written {
+            Ok(()) => sync_folder(path).map(|()| Some(key)).map_err(refused),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(refused(error)),
+        }
     }
 
     pub(super) fn key(&self) -> Key {
         Key::new(self.0.expose())
     }
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
 }

@@ -1,6 +1,6 @@
 //! A running server with everything around it.
 
-use super::{Account, Client, Database, Engine, Reply, account, eventually};
+use super::{Account, Client, Database, Engine, Pairs, Reply, account, eventually};
 use axum::Router;
 use sealwright::app::{self, Roles, Running};
 use sealwright::clock::Clock;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// How a house is to be built; what is not said is as in the field.
 pub(crate) struct Setup {
     engine: Engine,
-    settings: Vec<(String, String)>,
+    settings: Pairs,
     sink: SinkOptions,
     is_routed: bool,
     clock: Clock,
@@ -78,10 +78,11 @@ impl Setup {
         let authority = Authority::in_folder(folder.path()).unwrap();
         let sink = Sink::start(SocketAddr::from(([127, 0, 0, 1], 0)), self.sink.clone()).unwrap();
         let route = self.is_routed.then(|| sink.addr());
-        let mut settings = base_settings(folder.path(), &authority, database.as_ref(), route);
-        for (key, value) in &self.settings {
-            settings = settings.with(key, value.clone()).unwrap();
-        }
+        let pairs = base_settings(folder.path(), &authority, database.as_ref(), route);
+        let all = pairs.iter().chain(&self.settings);
+        let settings = all.fold(Settings::default(), |settings, (key, value)| {
+            settings.with(key, value.clone()).unwrap()
+        });
         let config = settings.config().unwrap();
         let running = run(&config, self.roles, self.clock.clone()).await;
         let platform = running.platform.clone();
@@ -107,7 +108,7 @@ pub(crate) fn base_settings(
     authority: &Authority,
     database: Option<&Database>,
     route: Option<SocketAddr>,
-) -> Settings {
+) -> Pairs {
     let text = |path: &Path| path.display().to_string();
     let mut all = vec![
         ("server.listen", "127.0.0.1:0".to_owned()),
@@ -128,9 +129,8 @@ pub(crate) fn base_settings(
         all.push(("delivery.static_route", route.to_string()));
     }
     all.into_iter()
-        .fold(Settings::default(), |settings, (key, value)| {
-            settings.with(key, value).unwrap()
-        })
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 async fn run(config: &Config, roles: Roles, clock: Clock) -> Running {

@@ -6,15 +6,17 @@ mod dns;
 mod engine;
 mod house;
 mod receiver;
+mod spawned;
 mod wait;
 
 pub(crate) use accounts::{Account, account, key};
 pub(crate) use client::{Client, Reply, plain_get};
 
-pub(crate) use dns::{A as DNS_A, MX as DNS_MX, NameServer, Said};
+pub(crate) use dns::{A as DNS_A, MX as DNS_MX, NameServer, Said, TXT as DNS_TXT};
 pub(crate) use engine::{Database, Engine};
 pub(crate) use house::{House, Setup, base_settings, events_of};
 pub(crate) use receiver::{Hook, Receiver};
+pub(crate) use spawned::{Pairs, Spawned, lines, refusal, run};
 pub(crate) use wait::{eventually, stays};
 
 /// Makes two tests, `name::sqlite` and `name::postgres`, from each behaviour.

@@ -27,10 +27,9 @@ pub(super) async fn send(
     body: Body,
 ) -> Result<Response, Problem> {
     let caller = caller::authorise(&api, &headers, "emails:send").await?;
-    let bytes = json::read(&headers, body, REQUEST_BODY_BYTES_MAX).await?;
-    let idempotency = idempotency(&headers, &bytes)?;
-    let draft = json::parse::<wire::NewEmail>(&bytes)?.draft()?;
-    drop(bytes);
+    let received = json::read(&headers, body, REQUEST_BODY_BYTES_MAX).await?;
+    let idempotency = idempotency(&headers, &received)?;
+    let draft = json::parse::<wire::NewEmail>(&received)?.draft()?;
     let sent = emails::send(
         &api.platform,
         &api.fresh,

@@ -1,5 +1,9 @@
 //! Puts the parts together: from settings to a running process, and to its orderly end.
 
+mod watch;
+
+pub use watch::Readiness;
+
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::admin;
@@ -11,9 +15,9 @@ use crate::features::emails::Fresh;
 use crate::features::keys::Authenticator;
 use crate::features::webhooks::{self, Webhooks};
 use crate::id::{Id as _, NodeId};
-use crate::metrics::{KindLabel, Metrics};
+use crate::metrics::Metrics;
 use crate::platform::Platform;
-use crate::platform::jobs::{HEARTBEAT_EVERY, Hints, Jobs, Kind, Stop};
+use crate::platform::jobs::{Held, Hints, Jobs, Stop};
 use crate::platform::net::{DnsConfig, Guard, HttpConfig, Net, NetSetupError};
 use crate::platform::store::{Location, Schema, Store, StoreError};
 use crate::platform::vault::{RootKey, Vault, VaultError, random};
@@ -22,13 +26,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 
-/// How often the coming days' partitions are looked after.
-const MAINTENANCE_EVERY: Duration = Duration::from_secs(3600);
+/// How long a stopping process waits for the store to take its leases back.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,12 +189,12 @@ pub async fn open(config: &Config, clock: Clock) -> Result<(Platform, StoreLock)
         clock,
         node,
         hints: Arc::new(Hints::default()),
+        held: Arc::new(Held::default()),
         metrics: Arc::new(Metrics::default()),
     };
-    platform
-        .store
-        .ensure_partitions(platform.clock.now().day())
-        .await?;
+    if let Err(error) = platform.store.ensure_partitions(platform.clock.now().day()).await {
+        tracing::warn!(%error, "partitions could not be made; rows go to the default partition");
+    }
     Ok((platform, lock))
 }
 
@@ -257,26 +261,6 @@ fn host_name() -> String {
     }
 }
 
-/// Whether this process can do its work, as seen at the last look.
-#[derive(Debug, Default)]
-pub struct Readiness {
-    problem: Mutex<Option<String>>,
-}
-
-impl Readiness {
-    /// What is wrong, if anything.
-    pub fn problem(&self) -> Option<String> {
-        self.problem
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn set(&self, problem: Option<String>) {
-        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
-    }
-}
-
 /// A running process.
 pub struct Running {
     /// Address of the HTTPS listener; `None` without the API role.
@@ -285,10 +269,10 @@ pub struct Running {
     pub admin_address: Option<SocketAddr>,
     /// What the features stand on.
     pub platform: Platform,
-    stop: watch::Sender<bool>,
+    stop: Sender<bool>,
     tasks: JoinSet<()>,
     /// Says that this node is alive until its last delivery is done; stopped after `tasks`.
-    watch: (watch::Sender<bool>, tokio::task::JoinHandle<()>),
+    watch: (Sender<bool>, tokio::task::JoinHandle<()>),
     grace: Duration,
     _lock: StoreLock,
 }
@@ -312,18 +296,18 @@ pub async fn start_on(
     let readiness = Arc::new(Readiness::default());
     let fresh = Arc::new(Fresh::default());
     let jobs = Jobs::new(platform.store.clone(), platform.node.clone());
-    jobs.heartbeat(platform.clock.now()).await?;
+    jobs.heartbeat(platform.clock.now(), false).await?;
     if platform.store.is_sqlite() {
         jobs.bury_others().await?;
     }
     let mut tasks = JoinSet::new();
     let (stop_watch, watch_stopped) = Stop::new();
-    let watching = watch_over(
+    let watching = watch::over(
         platform.clone(),
         jobs,
         Arc::clone(&readiness),
         Arc::clone(&fresh),
-        config.clone(),
+        Duration::from_secs(config.delivery.stall_seconds),
         watch_stopped,
     );
     let watch = (stop_watch, tokio::spawn(watching));
@@ -409,68 +393,6 @@ fn start_workers(
     Ok(())
 }
 
-/// Says that this node is alive, takes over from dead ones, measures the backlog, and notices when due mail stands still.
-async fn watch_over(
-    platform: Platform,
-    jobs: Jobs,
-    readiness: Arc<Readiness>,
-    fresh: Arc<Fresh>,
-    config: Config,
-    mut stop: Stop,
-) {
-    let mut maintained_at = platform.clock.now();
-    while !stop.is_set() {
-        let now = platform.clock.now();
-        let problem = match look(&platform, &jobs, &config).await {
-            Ok(problem) => problem,
-            Err(error) => Some(format!("the store is not usable: {error}")),
-        };
-        if let Some(problem) = &problem {
-            tracing::warn!(problem, "not ready");
-        }
-        readiness.set(problem);
-        fresh.sweep();
-        if now.since(maintained_at) >= MAINTENANCE_EVERY {
-            maintained_at = now;
-            if let Err(error) = platform.store.ensure_partitions(now.day()).await {
-                tracing::error!(%error, "partitions could not be made ahead of time; rows go to the default partition");
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
-            () = stop.wait() => {}
-        }
-    }
-}
-
-async fn look(platform: &Platform, jobs: &Jobs, config: &Config) -> Result<Option<String>, StoreError> {
-    let now = platform.clock.now();
-    let taken = jobs.heartbeat(now).await?;
-    if taken > 0 {
-        tracing::warn!(jobs = taken, "took over the leases of a process that is gone");
-    }
-    let mut problem = None;
-    for backlog in jobs.backlog(now).await? {
-        let waited = backlog.oldest_due_at.map_or(Duration::ZERO, |at| now.since(at));
-        let label = KindLabel {
-            kind: backlog.kind.name(),
-        };
-        platform.metrics.jobs_due.get_or_create(&label).set(backlog.due);
-        platform
-            .metrics
-            .jobs_oldest_due_seconds
-            .get_or_create(&label)
-            .set(waited.as_secs_f64());
-        if backlog.kind == Kind::Deliver && waited > Duration::from_secs(config.delivery.stall_seconds) {
-            problem = Some(format!(
-                "mail has been due for {} s without an attempt",
-                waited.as_secs()
-            ));
-        }
-    }
-    Ok(problem)
-}
-
 impl Running {
     /// Stops in order: no new requests, then requests and deliveries under way, then leases are given back.
     pub async fn stop(mut self) {
@@ -487,10 +409,20 @@ impl Running {
         }
         // An error means that the watch ended by itself.
         let _ = self.watch.0.send(true);
-        let _ = self.watch.1.await;
         let jobs = Jobs::new(self.platform.store.clone(), self.platform.node.clone());
-        if let Err(error) = jobs.leave().await {
-            tracing::warn!(%error, "leases could not be given back; others take them when this node is found dead");
+        let leave = async {
+            // As above.
+            let _ = self.watch.1.await;
+            jobs.leave().await
+        };
+        match tokio::time::timeout(LEAVE_TIMEOUT, leave).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "leases could not be given back; others take them when this node is found dead");
+            }
+            Err(_) => tracing::warn!(
+                "the store did not answer; others take the leases when this node is found dead"
+            ),
         }
     }
 }

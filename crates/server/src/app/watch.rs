@@ -1,0 +1,152 @@
+//! Looks after a running process: it says that it is alive, takes over from dead ones, measures the backlog, and notices when due mail
+//! stands still.
+
+use crate::clock::Timestamp;
+use crate::features::emails::Fresh;
+use crate::metrics::KindLabel;
+use crate::platform::Platform;
+use crate::platform::jobs::{HEARTBEAT_EVERY, Jobs, Kind, NODE_ALIVE_FOR, Stop};
+use crate::platform::store::StoreError;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often the coming days' partitions are looked after.
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Whether this process can do its work, as seen at the last look.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    problem: Mutex<Option<String>>,
+}
+
+impl Readiness {
+    /// What is wrong, if anything, in words for the operator.
+    pub fn problem(&self) -> Option<String> {
+        self.problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, problem: Option<String>) {
+        if let Some(problem) = &problem {
+            tracing::warn!(problem, "not ready");
+        }
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+}
+
+/// Since when this node has been able to say that it is alive, without a gap.
+struct Touch {
+    since: Timestamp,
+    last: Timestamp,
+}
+
+impl Touch {
+    /// Whether this node has been in touch long enough to tell that another is not.
+    fn may_judge(&mut self, now: Timestamp) -> bool {
+        if now.since(self.last) >= NODE_ALIVE_FOR {
+            self.since = now;
+        }
+        now.since(self.since) >= NODE_ALIVE_FOR
+    }
+}
+
+/// Looks every few seconds until stopped.
+pub(super) async fn over(
+    platform: Platform,
+    jobs: Jobs,
+    readiness: Arc<Readiness>,
+    fresh: Arc<Fresh>,
+    stall_after: Duration,
+    mut stop: Stop,
+) {
+    let started_at = platform.clock.now();
+    let mut touch = Touch {
+        since: started_at,
+        last: started_at,
+    };
+    let mut maintained_at = started_at;
+    while !stop.is_set() {
+        let now = platform.clock.now();
+        let problem = match look(&platform, &jobs, &mut touch, stall_after, now).await {
+            Ok(problem) => problem,
+            Err(error) => Some(format!("the store is not usable: {error}")),
+        };
+        readiness.set(problem);
+        fresh.sweep();
+        if now.since(maintained_at) >= MAINTENANCE_EVERY {
+            maintained_at = now;
+            if let Err(error) = platform.store.ensure_partitions(now.day()).await {
+                tracing::error!(%error, "partitions could not be made ahead of time; rows go to the default partition");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
+            () = stop.wait() => {}
+        }
+    }
+}
+
+async fn look(
+    platform: &Platform,
+    jobs: &Jobs,
+    touch: &mut Touch,
+    stall_after: Duration,
+    now: Timestamp,
+) -> Result<Option<String>, StoreError> {
+    let taken = jobs.heartbeat(now, touch.may_judge(now)).await?;
+    touch.last = now;
+    if taken > 0 {
+        tracing::warn!(jobs = taken, "took over the leases of a process that is gone");
+    }
+    let strays = jobs.release_strays(&platform.held).await?;
+    if strays > 0 {
+        tracing::warn!(
+            jobs = strays,
+            "gave back leases that were committed without an answer"
+        );
+    }
+    let mut problem = None;
+    for backlog in jobs.backlog(now).await? {
+        let waited = backlog.oldest_due_at.map_or(Duration::ZERO, |at| now.since(at));
+        let label = KindLabel {
+            kind: backlog.kind.name(),
+        };
+        platform.metrics.jobs_due.get_or_create(&label).set(backlog.due);
+        platform
+            .metrics
+            .jobs_oldest_due_seconds
+            .get_or_create(&label)
+            .set(waited.as_secs_f64());
+        if backlog.kind == Kind::Deliver && waited > stall_after {
+            problem = Some(format!(
+                "mail has been due for {} s without an attempt",
+                waited.as_secs()
+            ));
+        }
+    }
+    Ok(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_was_out_of_touch_judges_nobody_at_first() {
+        let at = |seconds: u64| Timestamp::from_micros(0).plus(Duration::from_secs(seconds));
+        let mut touch = Touch {
+            since: at(0),
+            last: at(0),
+        };
+        let mut judged = Vec::new();
+        for second in [3, 6, 9, 12, 15, 18, 60, 63, 66, 69, 72, 75, 78] {
+            if touch.may_judge(at(second)) {
+                judged.push(second);
+            }
+            touch.last = at(second);
+        }
+        assert_eq!(judged, [15, 18, 75, 78]);
+    }
+}
