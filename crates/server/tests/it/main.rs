@@ -7,9 +7,11 @@
 
 mod harness;
 
+mod at_rest;
 mod cli;
 mod delivery;
 mod isolation;
 mod send;
 mod statements;
+mod upgrade;
 mod webhooks;

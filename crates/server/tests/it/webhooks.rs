@@ -187,7 +187,6 @@ async fn a_refused_field_of_an_endpoint_is_named_and_its_value_is_not_told() {
         "ftp://canary.example",
         "https://",
         "https://canary:secret@hooks.example/",
-        "https://hooks.example/#canary",
         "https://hooks.example:0/canary",
         "https://canary example/",
         "https://hooks.example/\r\ncanary",

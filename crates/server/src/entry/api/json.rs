@@ -11,12 +11,16 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::fmt;
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Memory that all bodies being worked on may take together, in KiB. A body is held several times over while it becomes an e-mail.
 const BODIES_KIB: u32 = 192 * 1024;
 /// Waiting for room here is the queue in which large requests stand.
 static ROOM: Semaphore = Semaphore::const_new(BODIES_KIB as usize);
+
+/// How long a body that is too large is read on.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A body that was read, and the room that it takes until its request is answered.
 pub(super) struct Received {
@@ -41,6 +45,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
         .and_then(|value| value.to_str().ok()?.parse().ok());
     let bytes = announced.unwrap_or(bytes_max);
     if bytes > bytes_max {
+        discard(body, bytes_max).await;
         return Err(Problem::too_large(bytes_max));
     }
     let kib = u32::try_from(bytes / 1024 + 1)
@@ -60,6 +65,21 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
         Ok(Err(_)) => Err(Problem::not_json("the request body could not be read to its end")),
         Err(_) => Err(Problem::too_slow()),
     }
+}
+
+/// Reads on for a while without keeping anything: a client that is still writing when the connection closes never sees the refusal.
+async fn discard(mut body: Body, bytes_max: usize) {
+    let discard = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > bytes_max.saturating_mul(2) {
+                break;
+            }
+        }
+    };
+    // Either way the refusal follows.
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,4 +1,6 @@
-//! What happens to every request: it gets an id, a log line without query string, metrics, and headers; problems get their body.
+//! What happens to every request: it gets an id, a log line, metrics, and headers; problems get their body.
+//!
+//! The log line names the route and not the path: a caller may put anything there, an address in place of an id for one.
 
 use super::Api;
 use super::problem::Carried;
@@ -19,7 +21,7 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000; includeSub
 pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let started_at = api.platform.clock.now();
     let id = RequestId::generate(started_at, random());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let method = request.method().clone();
     let route = request
         .extensions()
         .get::<MatchedPath>()
@@ -57,6 +59,7 @@ pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, n
         status: status.into(),
     };
     api.platform.metrics.requests.get_or_create(&labels).inc();
-    tracing::debug!(request = %id, %method, path, status, elapsed_us = elapsed.as_micros() as u64, "answered");
+    let route = &labels.route;
+    tracing::debug!(request = %id, %method, route, status, elapsed_us = elapsed.as_micros() as u64, "answered");
     response
 }

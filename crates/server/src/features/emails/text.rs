@@ -5,6 +5,8 @@ use html2text::render::TextDecorator;
 
 /// Width to which lines are wrapped; the addresses of links are not.
 const WIDTH: usize = 76;
+/// Width of what is not wrapped.
+const LINE_MAX: usize = 2_000;
 
 /// Bytes of HTML from which text is derived; laying out costs far more than reading.
 const BYTES_MAX: usize = 1024 * 1024;
@@ -16,8 +18,10 @@ pub(super) fn of_html(html: &str) -> Option<String> {
     if html.len() > BYTES_MAX || depth_bound(html) > DEPTH_MAX {
         return None;
     }
-    let config = config::with_decorator(Plain).link_footnotes(true);
-    config.string_from_read(html.as_bytes(), WIDTH).ok()
+    let config = config::with_decorator(Plain)
+        .link_footnotes(true)
+        .max_wrap_width(WIDTH);
+    config.string_from_read(html.as_bytes(), LINE_MAX).ok()
 }
 
 /// Elements that never hold another of their kind: void ones, and those that the next one of their kind ends (HTML, section 13.1.2).

@@ -13,7 +13,7 @@ pub(crate) use accounts::{Account, account, key};
 pub(crate) use client::{Client, Reply, plain_get};
 
 pub(crate) use dns::{A as DNS_A, MX as DNS_MX, NameServer, Said, TXT as DNS_TXT};
-pub(crate) use engine::{Database, Engine};
+pub(crate) use engine::{Database, Engine, postgres_folder};
 pub(crate) use house::{House, Setup, base_settings, events_of};
 pub(crate) use receiver::{Hook, Receiver};
 pub(crate) use spawned::{Pairs, Spawned, lines, refusal, run};

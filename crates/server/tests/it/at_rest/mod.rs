@@ -1,0 +1,226 @@
+//! What remains of an e-mail when nobody is looking at it: nothing that can be read.
+//!
+//! A mail with a canary in every field goes all the way through a spawned `sealwright serve` (the real binary, whose allocator wipes what
+//! it frees): accepted, delivered, shown, told to a webhook. Then every file of the store, everything that was logged, and the
+//! memory of the idle process are searched for the canaries.
+//!
+//! Not among them: names that an operator or a developer gives to things (organization, key, a webhook's description, the name of a
+//! header), which are stored in clear, and domains of the sender, which are in the DNS for everyone to read.
+
+mod canaries;
+mod memory;
+
+use crate::harness::{
+    Client, DNS_A, DNS_MX, Database, Engine, NameServer, Pairs, Receiver, Reply, Said, Spawned,
+    base_settings, eventually, lines, on_both_engines, postgres_folder,
+};
+use bytes::Bytes;
+use canaries::Canaries;
+use http::Request;
+use http_body_util::Full;
+use sealwright::entry::edge::Authority;
+use sealwright::platform::dev::sink::{Sink, SinkOptions};
+use serde_json::json;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// An installation with everything around it.
+struct Scene {
+    settings: Pairs,
+    authority: Authority,
+    database: Option<Database>,
+    sink: Sink,
+    receiver: Receiver,
+    _names: NameServer,
+    /// Rows, keys and certificates.
+    data: PathBuf,
+    folder: TempDir,
+}
+
+impl Scene {
+    async fn set(engine: Engine) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let authority = Authority::in_folder(&data).unwrap();
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres => Some(Database::create().await),
+        };
+        let receiver = Receiver::start(&authority).await;
+        let here = Ipv4Addr::LOCALHOST;
+        let sink = Sink::start(SocketAddr::from((here, 0)), SinkOptions::default()).unwrap();
+        // The DNS is really asked, because a resolver logs too.
+        let names = NameServer::start(move |name, kind| match (name, kind) {
+            ("mx.example", DNS_A) | ("localhost", DNS_A) => Said::Addresses(vec![here]),
+            ("mx.example" | "localhost", _) => Said::Nothing,
+            (_, DNS_MX) => Said::Hosts(vec![(10, "mx.example".to_owned())]),
+            _ => Said::NoName,
+        })
+        .await;
+        let mut settings = base_settings(&data, &authority, database.as_ref(), None);
+        for (key, value) in [
+            ("delivery.port", sink.addr().port().to_string()),
+            ("net.name_servers", names.address.to_string()),
+            ("log.filter", "trace".to_owned()),
+        ] {
+            settings.push((key.to_owned(), value));
+        }
+        Self {
+            settings,
+            authority,
+            database,
+            sink,
+            receiver,
+            _names: names,
+            data,
+            folder,
+        }
+    }
+
+    /// Makes an account with the command line; returns its key.
+    fn account(&self) -> String {
+        let org = lines(&self.settings, &["org", "create", "Quiet"]).remove(0);
+        lines(
+            &self.settings,
+            &[
+                "domain",
+                "add",
+                "quiet.example",
+                "--org",
+                &org,
+                "--assume-verified",
+            ],
+        );
+        lines(
+            &self.settings,
+            &["key", "create", "ci", "--org", &org, "--permission", "*"],
+        )
+        .remove(1)
+    }
+
+    async fn serve(&self) -> (Spawned, Client) {
+        let server = Spawned::serve(&self.settings, &[], self.folder.path()).await;
+        let client = Client::new(server.address.unwrap(), &self.authority.ca_cert);
+        (server, client)
+    }
+
+    /// Sends the mail of canaries and follows it to its end; the last canaries are made on the way.
+    async fn play(&self, client: &Client, canaries: &mut Canaries) {
+        let key = canaries.secret("API key").to_owned();
+        let hook =
+            json!({"url": self.receiver.url(&format!("/{}", canaries.of("webhook path"))), "events": ["*"]});
+        let created = client.post("/v1/webhooks", &key, &hook).await.expect(201);
+        canaries.add_secret("webhook secret", created["secret"].as_str().unwrap());
+        let reply = post(client, &key, canaries).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let path = format!("/v1/emails/{}", reply.json()["id"].as_str().unwrap());
+        let shown = eventually("it is delivered to all", async || {
+            let shown = client.get(&path, &key).await;
+            (shown.json()["status"] == "delivered").then_some(shown)
+        })
+        .await;
+        client.get(&format!("{path}/attempts"), &key).await.expect(200);
+        client
+            .get(&format!("/v1/emails?to={}", canaries.of("to local")), &key)
+            .await;
+        let again = post(client, &key, canaries).await;
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        refuse_some(client, &key, canaries).await;
+        // One accepted, four delivered.
+        let hooks = self.receiver.wait_for(5).await;
+        canaries.assert_used(&shown.text(), &self.sink.received(), &hooks);
+    }
+
+    /// Every file that holds rows or keys, but not the root key itself.
+    async fn files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        collect(&self.data, &mut files);
+        files.retain(|file| !file.ends_with("root.key"));
+        if let Some(database) = &self.database {
+            database
+                .superuser()
+                .await
+                .batch_execute("CHECKPOINT")
+                .await
+                .unwrap();
+            collect(postgres_folder().await, &mut files);
+        }
+        files
+    }
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        // The server removes files of its own while we look.
+        let Ok(entry) = entry else { continue };
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => collect(&entry.path(), files),
+            Ok(kind) if kind.is_file() => files.push(entry.path()),
+            _ => {}
+        }
+    }
+}
+
+async fn post(client: &Client, key: &str, canaries: &Canaries) -> Reply {
+    let request = Request::post("/v1/emails")
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json")
+        .header("idempotency-key", canaries.of("idempotency key"))
+        .body(Full::new(Bytes::from(canaries.email().to_string())))
+        .unwrap();
+    client.send(request).await
+}
+
+/// Refusals are logged and told too.
+async fn refuse_some(client: &Client, key: &str, canaries: &Canaries) {
+    for field in ["from", "to", "subject", "attachments"] {
+        let mut email = canaries.email();
+        email[field] = json!([[canaries.of("html")]]);
+        assert_eq!(client.post("/v1/emails", key, &email).await.status, 400);
+    }
+    let mistyped = format!("{}x", &key[..key.len() - 1]);
+    assert_eq!(
+        client
+            .post("/v1/emails", &mistyped, &canaries.email())
+            .await
+            .status,
+        401
+    );
+    let foreign = format!("/v1/emails/{}", canaries.of("html"));
+    assert_eq!(client.get(&foreign, key).await.status, 404);
+}
+
+on_both_engines! {
+    async fn no_field_of_an_email_can_be_read_where_it_rests(engine: Engine) {
+        let scene = Scene::set(engine).await;
+        let mut canaries = Canaries::new(scene.account());
+        let (server, client) = scene.serve().await;
+        scene.play(&client, &mut canaries).await;
+        let mut found = Vec::new();
+        let files = scene.files().await;
+        let rows: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|metadata| metadata.len()).sum();
+        assert!(rows > 100_000, "{rows} bytes are not a store");
+        for file in files {
+            let Ok(bytes) = std::fs::read(&file) else { continue };
+            found.extend(canaries.found_in(&bytes).into_iter().map(|name| format!("{name} in {}", file.display())));
+        }
+        let log = std::fs::read_to_string(&server.log).unwrap();
+        assert!(log.contains("\"level\":\"DEBUG\""), "nothing was logged at debug");
+        for line in log.lines() {
+            found.extend(canaries.found_in(line.as_bytes()).into_iter().map(|name| format!("{name} in the log: {line:.300}")));
+        }
+        assert!(found.is_empty(), "{} canaries can be read:\n{}", found.len(), found.join("\n"));
+        assert!(server.stop().await.success());
+    }
+
+    async fn no_field_of_an_email_stays_in_the_memory_of_an_idle_process(engine: Engine) {
+        let scene = Scene::set(engine).await;
+        let mut canaries = Canaries::new(scene.account());
+        let (server, client) = scene.serve().await;
+        scene.play(&client, &mut canaries).await;
+        drop(client);
+        memory::assert_forgotten(&server, &canaries).await;
+    }
+}
