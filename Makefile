@@ -1,6 +1,6 @@
 # The few verbs of this repository. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test check deny bench
+.PHONY: help run test check deny crash bench
 
 help: ## list these verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -8,12 +8,13 @@ help: ## list these verbs
 run: ## build and start a development server: HTTPS on this machine, captured outbox, keys printed once
 	cargo run --locked -p sealwright -- dev
 
-test: ## install what the tests need, then everything: checks, Rust on both engines, SDK, independent verifiers
+test: ## install what the tests need, then everything: checks, Rust on both engines, SDK, independent verifiers, crashes
 	tools/install-test-deps.sh
 	@$(MAKE) --no-print-directory check
 	tools/test-rust.sh
 	tools/test-sdk.sh
 	tools/cross-checks.sh
+	tools/test-crash.sh
 
 check: deny ## formatting, lints, dependencies
 	cargo fmt --all --check
@@ -21,6 +22,9 @@ check: deny ## formatting, lints, dependencies
 
 deny: ## licences, bans and sources of the dependencies, and a reason for each of them
 	tools/check-deps.sh
+
+crash: ## kill the server under load, CRASH_CYCLES times (200) on each engine, and judge from outside what was lost
+	tools/test-crash.sh
 
 bench: ## measure accepting, delivering and webhooks on both engines, beside Postfix + OpenDKIM (needs root for those)
 	tools/install-test-deps.sh

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Kills Sealwright under load, again and again, and judges from outside whether anything was lost.
 
 A cycle: `sealwright serve` is started on the store that the last cycle left; 16 connections send mail until at least 50
@@ -62,7 +63,6 @@ SHOWN_PER_CHECK = 5
 
 def main():
     options = arguments()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
     work = Path(tempfile.mkdtemp(prefix="sealwright-crash-", dir=options.work))
     work.chmod(0o711)
     say(options, f"seed {options.seed}, {options.cycles} cycles, files in {work}")
@@ -71,7 +71,8 @@ def main():
             run = Run(options, work, cleanup)
             asyncio.run(run.all_cycles())
         violations = run.violations
-    except Failed as failed:
+    except (Failed, asyncio.CancelledError, KeyboardInterrupt) as failed:
+        failed = failed if isinstance(failed, Failed) else "interrupted"
         say(options, f"no verdict: {failed} (seed {options.seed}, files in {work})")
         return 2
     report(options, run, violations)
@@ -126,11 +127,18 @@ class Run:
         self.authority = certificates.authority
 
     async def all_cycles(self):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
         recorder = journal.Journal(self.work / "accepted.jsonl")
         self.load = Load(self.sealwright.port, self.authority, self.key, recorder, self.chance)
         await self.start()
         await self.add_webhook()
         self.sealwright.kill()
+        try:
+            await self.cycles_until_found()
+        finally:
+            self.load.end()
+
+    async def cycles_until_found(self):
         began = time.monotonic()
         for cycle in range(1, self.options.cycles + 1):
             await self.cycle(cycle)

@@ -107,9 +107,13 @@ class Load:
 
     async def stop(self):
         """Sends nothing new and waits for the requests under way; those to a killed process fail at once."""
-        self._is_stopping = True
+        self.end()
         tasks, self._tasks = self._tasks, []
         await asyncio.gather(*tasks)
+
+    def end(self):
+        """Sends nothing new."""
+        self._is_stopping = True
 
     async def resolve(self):
         """Sends again what is unknown, and nothing else, until nothing is."""

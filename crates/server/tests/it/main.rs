@@ -10,6 +10,7 @@ mod harness;
 mod at_rest;
 mod cli;
 mod delivery;
+mod dkim;
 mod isolation;
 mod send;
 mod statements;

@@ -28,6 +28,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Sweeps after which kept DNS answers are dropped: what an idle process remembers should not tell whom it wrote to.
+const FORGET_ROUNDS: u64 = 12;
+
 /// Delivery writes no rows of its own: its outcomes are rows of e-mails and jobs.
 pub const STATEMENTS: &[StatementText] = &[];
 
@@ -102,9 +105,12 @@ impl Delivery {
         };
         let delivery = Arc::clone(&self);
         let sweeping = async {
-            loop {
+            for round in 1_u64.. {
                 tokio::time::sleep(pool::SWEEP_EVERY).await;
                 self.pool.sweep();
+                if round % FORGET_ROUNDS == 0 {
+                    self.dns.forget();
+                }
             }
         };
         tokio::select! {

@@ -104,6 +104,11 @@ impl Dns {
         Ok(Dns { resolver })
     }
 
+    /// Drops every kept answer: the names in it tell who was written to.
+    pub fn forget(&self) {
+        self.resolver.clear_cache();
+    }
+
     /// All addresses of a host, IPv4 first. Never an empty answer.
     ///
     /// When only one of the two families can be had, its addresses are the answer; the other's

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::tls::{TlsMin, TlsVersion};
 
 /// Idle connections kept to one server.
-pub(super) const IDLE_PER_ORIGIN_MAX: usize = 64;
+pub(super) const IDLE_PER_ORIGIN_MAX: usize = 256;
 
 /// Idle connections kept in all; each holds a descriptor and about 30 KiB.
 const IDLE_MAX: usize = 4096;

@@ -1,7 +1,6 @@
 //! SQLite: one writer thread with group commit, a few readers.
 //!
-//! The writer polls each unit to completion (every statement is ready at once), each inside a SAVEPOINT, and answers all of
-//! a group after their one COMMIT. `journal_mode=WAL, synchronous=FULL`: an answered unit survives a power cut.
+//! The writer polls each unit to completion (every statement is ready at once), and answers all of a group after their one COMMIT. `journal_mode=WAL, synchronous=FULL`: an answered unit survives a power cut.
 
 use super::unit::{Mode, Ran, RawConnection, RawTx, Work};
 use super::{MigrationReport, Row, Schema, StatementText, StoreError, Value, migrate as migration};
@@ -21,7 +20,9 @@ const READERS: usize = 2;
 /// Prepared statements kept per connection.
 const STATEMENT_CACHE: usize = 256;
 /// Pages of 8 KiB between checkpoints: small, so that a checkpoint never stalls a group for long.
-const WAL_AUTOCHECKPOINT_PAGES: i64 = 400;
+const WAL_AUTOCHECKPOINT_PAGES: i64 = 1000;
+/// Page cache of a connection: negative means KiB (SQLite's own convention).
+const CACHE_KIB: &str = "-16384";
 /// How long a reader waits for the schema lock before it gives up.
 const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -97,11 +98,14 @@ fn connect(path: &Path) -> Result<rusqlite::Connection, StoreError> {
     let connection = rusqlite::Connection::open(path).map_err(unavailable)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(unavailable)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // Temporary pages in memory: a savepoint's journal would otherwise be written to a file, twice per unit.
     for (name, value) in [
         ("page_size", "8192"),
         ("auto_vacuum", "INCREMENTAL"),
         ("journal_mode", "WAL"),
         ("synchronous", "FULL"),
+        ("temp_store", "MEMORY"),
+        ("cache_size", CACHE_KIB),
     ] {
         set(&connection, name, value)?;
     }
@@ -260,32 +264,76 @@ fn write_loop(connection: &Rc<Connection>, units: &mpsc::Receiver<Box<dyn Work>>
     }
 }
 
-/// Runs a group of units in one transaction and returns what each is to be told.
+/// Runs a group of units in one transaction and returns what each is to be told. A unit that wrote and then failed spoils the group, which
+/// is rolled back and run once more with a savepoint around each unit: failures are rare, savepoints are not free.
 fn write_group(connection: &Rc<Connection>, group: &mut [Box<dyn Work>]) -> Vec<Result<(), StoreError>> {
+    match write_bare(connection, group) {
+        Some(outcomes) => outcomes,
+        None => write_in_savepoints(connection, group),
+    }
+}
+
+/// `None` when the group was spoilt and rolled back.
+fn write_bare(
+    connection: &Rc<Connection>,
+    group: &mut [Box<dyn Work>],
+) -> Option<Vec<Result<(), StoreError>>> {
+    if let Err(error) = connection.control("BEGIN IMMEDIATE") {
+        return Some(vec![Err(error); group.len()]);
+    }
+    let mut outcomes = Vec::with_capacity(group.len());
+    for unit in group.iter_mut() {
+        let (ran, is_dirty) = poll_once(connection, unit.as_mut());
+        if let Some(lost) = rolled_back_by_engine(connection) {
+            return Some(vec![Err(lost); group.len()]);
+        }
+        if is_dirty && !matches!(ran, Ok(Ran::Keep)) {
+            if let Err(error) = connection.control("ROLLBACK") {
+                return Some(vec![Err(error); group.len()]);
+            }
+            return None;
+        }
+        outcomes.push(ran.map(drop));
+    }
+    Some(commit(connection, outcomes))
+}
+
+fn write_in_savepoints(
+    connection: &Rc<Connection>,
+    group: &mut [Box<dyn Work>],
+) -> Vec<Result<(), StoreError>> {
     if let Err(error) = connection.control("BEGIN IMMEDIATE") {
         return vec![Err(error); group.len()];
     }
     let mut outcomes = Vec::with_capacity(group.len());
     for unit in group.iter_mut() {
         let outcome = run_in_savepoint(connection, unit.as_mut());
-        outcomes.push(outcome);
-        if connection.connection.is_autocommit() {
-            // A full disk or an I/O error makes SQLite roll back the whole transaction by itself.
-            let lost = StoreError::Unavailable("the transaction was rolled back by the engine".into());
+        if let Some(lost) = rolled_back_by_engine(connection) {
             return vec![Err(lost); group.len()];
         }
+        outcomes.push(outcome);
     }
-    if let Err(error) = connection.control("COMMIT") {
-        // If a rollback is needed, this is it. What the log already holds may be found again at the next start, so the outcome is unknown.
-        let _ = connection.control("ROLLBACK");
-        return vec![Err(StoreError::CommitUnknown(error.to_string())); group.len()];
-    }
-    outcomes
+    commit(connection, outcomes)
+}
+
+/// A full disk or an I/O error makes SQLite roll back the whole transaction by itself.
+fn rolled_back_by_engine(connection: &Connection) -> Option<StoreError> {
+    let lost = || StoreError::Unavailable("the transaction was rolled back by the engine".into());
+    connection.connection.is_autocommit().then(lost)
+}
+
+fn commit(connection: &Connection, outcomes: Vec<Result<(), StoreError>>) -> Vec<Result<(), StoreError>> {
+    let Err(error) = connection.control("COMMIT") else {
+        return outcomes;
+    };
+    // If a rollback is needed, this is it. What the log already holds may be found again at the next start, so the outcome is unknown.
+    let _ = connection.control("ROLLBACK");
+    vec![Err(StoreError::CommitUnknown(error.to_string())); outcomes.len()]
 }
 
 fn run_in_savepoint(connection: &Rc<Connection>, unit: &mut dyn Work) -> Result<(), StoreError> {
     connection.control("SAVEPOINT unit")?;
-    let ran = poll_once(connection, unit);
+    let (ran, _) = poll_once(connection, unit);
     if !matches!(ran, Ok(Ran::Keep)) {
         connection.control("ROLLBACK TO unit")?;
     }
@@ -294,18 +342,20 @@ fn run_in_savepoint(connection: &Rc<Connection>, unit: &mut dyn Work) -> Result<
 }
 
 /// Every statement is ready at once here, so a pending future waits for something that is not its transaction.
-fn poll_once(connection: &Rc<Connection>, unit: &mut dyn Work) -> Result<Ran, StoreError> {
+/// Says also whether the unit wrote anything.
+fn poll_once(connection: &Rc<Connection>, unit: &mut dyn Work) -> (Result<Ran, StoreError>, bool) {
     let name = unit.name();
     let tx = RawTx::new(RawConnection::Sqlite(Rc::clone(connection)));
     let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
         let mut future = unit.run(Rc::clone(&tx));
         future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     }));
-    match polled {
+    let ran = match polled {
         Ok(Poll::Ready(ran)) => Ok(ran),
         Ok(Poll::Pending) => Err(StoreError::Waited(name)),
         Err(_) => Err(StoreError::Panicked(name)),
-    }
+    };
+    (ran, tx.is_dirty.get())
 }
 
 fn read_loop(connection: &Rc<Connection>, units: &Mutex<mpsc::Receiver<Box<dyn Work>>>) {
@@ -313,7 +363,7 @@ fn read_loop(connection: &Rc<Connection>, units: &Mutex<mpsc::Receiver<Box<dyn W
         let next = units.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(mut unit) = next else { return };
         let outcome = connection.control("BEGIN").and_then(|()| {
-            let ran = poll_once(connection, unit.as_mut());
+            let (ran, _) = poll_once(connection, unit.as_mut());
             connection.control("COMMIT")?;
             ran.map(drop)
         });

@@ -58,6 +58,14 @@ impl Canaries {
         // As it is in the request and in the message.
         let encoded = STANDARD.encode(canaries.of("attachment content"));
         canaries.secrets.push(("attachment content in base64", encoded));
+        for (domain, address) in [
+            ("to domain", "to address"),
+            ("cc domain", "cc address"),
+            ("bcc domain", "bcc address"),
+        ] {
+            let behind_at = format!("@{}", canaries.of(domain));
+            canaries.secrets.push((address, behind_at));
+        }
         canaries
     }
 

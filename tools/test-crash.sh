@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Kills the server under load and judges from outside what was lost: CRASH_CYCLES times (200) on each engine.
+# docs/reliability.md says what it shows and what it found.
+set -euo pipefail
+# shellcheck source=tools/paths.sh
+source "$(dirname "$0")/paths.sh"
+cd "$ROOT"
+
+cycles=${CRASH_CYCLES:-200}
+# The very build that `cargo test` makes, so that nothing is compiled twice with other features.
+if [[ -z ${SEALWRIGHT_BIN-} ]]; then cargo test --quiet --locked --workspace --no-run; fi
+export CARGO_TARGET_DIR=$TARGET
+
+say "the judge's own tests"
+python3 tools/crash/test_judge.py --quiet
+python3 tools/crash/crash.py --engine sqlite --cycles "$cycles"
+python3 tools/crash/crash.py --engine postgres --cycles "$cycles" --kill-postgres
