@@ -47,7 +47,10 @@ KILL_DELAY_S_MAX = 0.25
 PERCENT_QUIET = 30
 PERCENT_KILLED_AT_START = 10
 START_KILL_S_MAX = 0.3
-# With --kill-postgres, how often.
+# Every so many cycles PostgreSQL dies together with Sealwright: only then does a commit that was asked for stay undone,
+# because the server finishes what a dead client has sent.
+POSTGRES_DIES_TOO_EVERY = 5
+# With --kill-postgres, every so many cycles it also dies under a Sealwright that lives on.
 POSTGRES_KILLED_EVERY = 10
 # What is under way is given up when nothing of it has moved for so long. A dead node's leases are taken over after ten
 # seconds. Where PostgreSQL is killed, attempts are deferred, and the first wait of mail is two minutes.
@@ -88,7 +91,7 @@ def arguments():
     options.add_argument("--engine", choices=("sqlite", "postgres"), default="sqlite")
     options.add_argument("--cycles", type=int, default=200, help="kills under load (200)")
     options.add_argument("--judge-every", type=int, default=50, help="cycles between two judgements; ends at a violation (50)")
-    options.add_argument("--kill-postgres", action="store_true", help=f"kill PostgreSQL too, every {POSTGRES_KILLED_EVERY} cycles")
+    options.add_argument("--kill-postgres", action="store_true", help="kill PostgreSQL under a living Sealwright too")
     options.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats the plan of an earlier run")
     options.add_argument("--work", help="where to make the folder of this run (the system's temporary folder)")
     options.add_argument("--keep", action="store_true", help="keep that folder also when nothing was found")
@@ -108,7 +111,7 @@ class Run:
         self.violations = []
         self.evidence = judge.Evidence()
         self.starts_s = []
-        self.kills = 0
+        self.kills = self.postgres_kills = 0
         self.cycles = 0
         program = binary()
         certificates = Certificates(program, work)
@@ -162,7 +165,9 @@ class Run:
         await self.start()
         self.load.start(number)
         if self.postgres and self.options.kill_postgres and number % POSTGRES_KILLED_EVERY == 0:
-            await self.kill_postgres(number)
+            await asyncio.sleep(self.chance.uniform(0, KILL_DELAY_S_MAX))
+            self.kill_postgres(number)
+            await self.restart_postgres()
         deadline = time.monotonic() + CYCLE_SECONDS_MAX
         while len(self.load.accepted) < wanted:
             self.sealwright.require_alive()
@@ -172,17 +177,25 @@ class Run:
         if is_quiet:
             await self.load.stop()
         await asyncio.sleep(delay_s)
-        self.kill()
-        await self.load.stop()
+        if self.postgres and number % POSTGRES_DIES_TOO_EVERY == 0:
+            self.kill_postgres(number)
+            self.kill()
+            await self.load.stop()
+            await self.restart_postgres()
+        else:
+            self.kill()
+            await self.load.stop()
 
     def kill(self):
         self.sealwright.kill()
         self.kills += 1
 
-    async def kill_postgres(self, number):
-        await asyncio.sleep(self.chance.uniform(0, KILL_DELAY_S_MAX))
-        is_hard = number // POSTGRES_KILLED_EVERY % 2
-        self.postgres.kill(signal.SIGKILL if is_hard else signal.SIGQUIT)
+    def kill_postgres(self, number):
+        """Now at once with all its sessions, now its parent process alone, whose children finish what they are at."""
+        self.postgres.kill(signal.SIGKILL if number // POSTGRES_DIES_TOO_EVERY % 3 == 0 else signal.SIGQUIT)
+        self.postgres_kills += 1
+
+    async def restart_postgres(self):
         await asyncio.get_running_loop().run_in_executor(None, self.postgres.start)
 
     async def start(self):
@@ -336,11 +349,12 @@ def report(options, run, violations):
         if of_check[violation.check] <= SHOWN_PER_CHECK:
             say(options, f"VIOLATION ({violation.check}) of cycle {violation.cycle}: {violation.text}")
     lost = {v.text.split()[0] for v in violations if v.text.endswith("lost")}
+    postgres = f", {run.postgres_kills} of PostgreSQL" if run.postgres else ""
     ids = {line["id"] for line in evidence.accepted}
     say(
         options,
-        f"seed {options.seed}: {run.cycles} cycles, {run.kills} kills, {len(ids)} accepted, {len(lost)} lost, "
-        f"{sum(v.check == 'one id' for v in violations)} double ids, {len(load.accepted)} answers "
+        f"seed {options.seed}: {run.cycles} cycles, {run.kills} kills{postgres}, {len(ids)} accepted, {len(lost)} lost, "
+        f"{sum(v.check == 'one id' for v in violations)} double ids, {len(evidence.accepted)} answers "
         f"({load.replayed_unknown} of them to requests whose first answer was cut off, {load.repeated} repeated on purpose), "
         f"{len(evidence.copies)} copies, {sum(beyond.values())} duplicates, {in_doubt} attempts in doubt, "
         f"{len(evidence.events)} webhooks, first answer after a start: median {starts[len(starts) // 2]:.2f} s, "

@@ -49,8 +49,6 @@ pub const ATTACHMENT_BYTES_MAX: usize = 25 * 1024 * 1024;
 pub const MESSAGE_BYTES_MAX: usize = 30 * 1024 * 1024;
 /// Characters of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
-/// How long an idempotency key is remembered, at least.
-pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Rows of one page of a list.
 pub const PAGE_MAX: i64 = 100;

@@ -72,6 +72,13 @@ fn raw_messages() -> Vec<Vec<u8>> {
     bodies.push(b"latin-1 \xe4\xf6\xfc\xff\r\n".to_vec());
     let fixed = "From: Signer <a@raw.example>\r\nTo: b@reader.example\r\nSubject: Body\r\nDate: Sun, 22 Nov 2026 11:52:07 +0000\r\n\
         Message-ID: <1@raw.example>\r\nMIME-Version: 1.0\r\n\r\n";
+    // A message that is sent ends with CRLF, whatever its body was to begin with.
+    for body in bodies
+        .iter_mut()
+        .filter(|body| !body.is_empty() && !body.ends_with(b"\r\n"))
+    {
+        body.extend(b"\r\n");
+    }
     let with_body = bodies.iter().map(|body| [fixed.as_bytes(), body].concat());
     let with_field = FIELDS
         .iter()

@@ -14,5 +14,6 @@ mod dkim;
 mod isolation;
 mod send;
 mod statements;
+mod tidy;
 mod upgrade;
 mod webhooks;

@@ -72,14 +72,17 @@ on_both_engines! {
 
     async fn readiness_fails_while_due_mail_is_not_attempted(engine: Engine) {
         let api_only = Roles { api: true, delivery: false, webhooks: false };
-        let mut house = Setup::new(engine).roles(api_only).set("delivery.stall_seconds", "1").start().await;
+        let setup = Setup::new(engine).roles(api_only).set("delivery.stall_seconds", "1");
+        let mut house = setup.set("server.admin_listen", "127.0.0.1:0").start().await;
         let id = house.accepted(&house.email("ada@reader.example")).await;
         let told = eventually("readiness fails", async || {
             let reply = house.client.get("/readyz", "").await;
             (reply.status == 503).then(|| reply.text())
         })
         .await;
-        assert!(told.contains("due for") && told.contains("without an attempt"), "{told}");
+        assert_eq!(told, "not ready\n", "the reason is the operator's");
+        let why = crate::harness::plain_get(house.admin_address().unwrap(), "/readyz").await;
+        assert!(why.contains("due for") && why.contains("without an attempt"), "{why}");
         assert_eq!(house.client.get("/healthz", "").await.status, 200);
         assert_eq!(house.shown(&id).await["status"], "queued");
         house.stop().await;
