@@ -107,15 +107,13 @@ class SmtpSession:
 
 
 def describe(content, recipients):
-    """What identifies a copy. The digest leaves the signature out, which holds the time of its making."""
-    head, _, body = content.partition(b"\r\n\r\n")
-    fields = email.parser.BytesHeaderParser(policy=email.policy.default).parsebytes(head + b"\r\n\r\n")
-    unsigned = re.sub(rb"(?im)^DKIM-Signature:.*\r\n(?:[ \t].*\r\n)*", b"", head + b"\r\n")
+    """What identifies a copy."""
+    fields = email.parser.BytesHeaderParser(policy=email.policy.default).parsebytes(content.partition(b"\r\n\r\n")[0])
     return {
         "message_id": str(fields["Message-ID"] or "").strip("<> "),
         "subject": str(fields["Subject"] or ""),
         "to": recipients,
-        "digest": hashlib.sha256(unsigned + b"\r\n" + body).hexdigest(),
+        "digest": hashlib.sha256(content).hexdigest(),
     }
 
 

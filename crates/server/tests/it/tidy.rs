@@ -379,8 +379,7 @@ fn is_function(line: &str) -> bool {
     let is_head = |word: &&str| {
         word.starts_with("pub") || ["const", "async", "in", "fn"].contains(word) || word.ends_with(')')
     };
-    named.is_some_and(|place| words[..place].iter().all(|word| is_head(word)))
-        && !line.trim_end().ends_with(';')
+    named.is_some_and(|place| words[..place].iter().all(is_head)) && !line.trim_end().ends_with(';')
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Starting, standing still and stopping.
 
 use super::at_the_dots;
-use crate::harness::{Engine, House, Setup, eventually, on_both_engines};
+use crate::harness::{Engine, House, Setup, eventually, on_both_engines, plain_get};
 use sealwright::app::Roles;
 use sealwright::platform::dev::sink::Verdict;
 use std::time::Duration;
@@ -75,14 +75,14 @@ on_both_engines! {
         let setup = Setup::new(engine).roles(api_only).set("delivery.stall_seconds", "1");
         let mut house = setup.set("server.admin_listen", "127.0.0.1:0").start().await;
         let id = house.accepted(&house.email("ada@reader.example")).await;
-        let told = eventually("readiness fails", async || {
+        eventually("readiness fails", async || {
             let reply = house.client.get("/readyz", "").await;
-            (reply.status == 503).then(|| reply.text())
+            (reply.status == 503).then(|| assert_eq!(reply.text(), "not ready\n"))
         })
         .await;
-        assert_eq!(told, "not ready\n", "the reason is the operator's");
-        let why = crate::harness::plain_get(house.admin_address().unwrap(), "/readyz").await;
-        assert!(why.contains("due for") && why.contains("without an attempt"), "{why}");
+        // The reason is for the operator.
+        let told = plain_get(house.admin_address().unwrap(), "/readyz").await;
+        assert!(told.contains("due for") && told.contains("without an attempt"), "{told}");
         assert_eq!(house.client.get("/healthz", "").await.status, 200);
         assert_eq!(house.shown(&id).await["status"], "queued");
         house.stop().await;

@@ -76,11 +76,6 @@ impl Client {
         }
     }
 
-    /// Where the server is, as a URL.
-    pub(crate) fn base(&self) -> String {
-        format!("https://localhost:{}", self.address.port())
-    }
-
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&self, mut request: Request<Full<Bytes>>) -> Reply {
         let headers = request.headers_mut();

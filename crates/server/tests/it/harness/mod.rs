@@ -21,9 +21,9 @@ pub(crate) use wait::{eventually, stays};
 
 /// Makes two tests, `name::sqlite` and `name::postgres`, from each behaviour.
 macro_rules! on_both_engines {
-    ($($(#[$doc:meta])* async fn $name:ident($engine:ident: Engine) $body:block)*) => {$(
+    ($($(#[$doc:meta])* async fn $name:ident($engine:ident: $type:ty) $body:block)*) => {$(
         $(#[$doc])*
-        async fn $name($engine: $crate::harness::Engine) $body
+        async fn $name($engine: $type) $body
 
         mod $name {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
