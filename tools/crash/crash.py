@@ -90,7 +90,7 @@ def arguments():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--engine", choices=("sqlite", "postgres"), default="sqlite")
     options.add_argument("--cycles", type=int, default=200, help="kills under load (200)")
-    options.add_argument("--judge-every", type=int, default=50, help="cycles between two judgements; ends at a violation (50)")
+    options.add_argument("--judge-every", type=int, default=50, help="cycles between judgements; the first violation ends it (50)")
     options.add_argument("--kill-postgres", action="store_true", help="kill PostgreSQL under a living Sealwright too")
     options.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats the plan of an earlier run")
     options.add_argument("--work", help="where to make the folder of this run (the system's temporary folder)")
@@ -107,7 +107,6 @@ class Run:
 
     def __init__(self, options, work, cleanup):
         self.options, self.work = options, work
-        self.chance = random.Random(options.seed)
         self.violations = []
         self.evidence = judge.Evidence()
         self.starts_s = []
@@ -132,7 +131,7 @@ class Run:
     async def all_cycles(self):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
         recorder = journal.Journal(self.work / "accepted.jsonl")
-        self.load = Load(self.sealwright.port, self.authority, self.key, recorder, self.chance)
+        self.load = Load(self.sealwright.port, self.authority, self.key, recorder, self.options.seed)
         await self.start()
         await self.add_webhook()
         self.sealwright.kill()
@@ -155,17 +154,19 @@ class Run:
                     return
 
     async def cycle(self, number):
-        if self.chance.random() * 100 < PERCENT_KILLED_AT_START:
+        # Of its own, so that the plan of a cycle does not hang on how many draws others made before.
+        chance = random.Random(f"{self.options.seed}/{number}")
+        if chance.random() * 100 < PERCENT_KILLED_AT_START:
             self.sealwright.start()
-            await asyncio.sleep(self.chance.uniform(0, START_KILL_S_MAX))
+            await asyncio.sleep(chance.uniform(0, START_KILL_S_MAX))
             self.kill()
-        wanted = len(self.load.accepted) + ACCEPTED_PER_CYCLE_MIN + self.chance.randrange(ACCEPTED_PER_CYCLE_SPREAD)
-        is_quiet = self.chance.random() * 100 < PERCENT_QUIET
-        delay_s = self.chance.uniform(0, KILL_DELAY_S_MAX)
+        wanted = len(self.load.accepted) + ACCEPTED_PER_CYCLE_MIN + chance.randrange(ACCEPTED_PER_CYCLE_SPREAD)
+        is_quiet = chance.random() * 100 < PERCENT_QUIET
+        delay_s = chance.uniform(0, KILL_DELAY_S_MAX)
         await self.start()
         self.load.start(number)
         if self.postgres and self.options.kill_postgres and number % POSTGRES_KILLED_EVERY == 0:
-            await asyncio.sleep(self.chance.uniform(0, KILL_DELAY_S_MAX))
+            await asyncio.sleep(chance.uniform(0, KILL_DELAY_S_MAX))
             self.kill_postgres(number)
             await self.restart_postgres()
         deadline = time.monotonic() + CYCLE_SECONDS_MAX

@@ -7,6 +7,7 @@ recorded with its key and id, and counts once the record is on disk.
 
 import asyncio
 import json
+import random
 import ssl
 
 import script
@@ -71,7 +72,8 @@ class Client:
 class Mail:
     """One mail that is wanted, from the first request to its answer."""
 
-    def __init__(self, chance, run, number):
+    def __init__(self, seed, run, number):
+        chance = random.Random(f"{seed}/mail/{number}")
         self.key = f"{run}-{number}"
         self.to = script.recipients(chance, number)
         text = f"Mail {self.key}.\n" + "x" * chance.randrange(TEXT_CHARS_MAX)
@@ -81,10 +83,11 @@ class Mail:
 class Load:
     """Sends from `CONCURRENCY` connections between `start` and `stop`."""
 
-    def __init__(self, port, authority, key, recorder, chance):
-        self._port, self._key, self._recorder, self._chance = port, key, recorder, chance
+    def __init__(self, port, authority, key, recorder, seed):
+        self._port, self._key, self._recorder, self._seed = port, key, recorder, seed
         self._tls = ssl.create_default_context(cafile=str(authority))
-        self._run = f"run{chance.randrange(10**9):09}"
+        self._chance = random.Random(f"{seed}/load")
+        self._run = f"run{seed}"
         self._number = 0
         self._unknown = []
         self._answered = []
@@ -131,7 +134,7 @@ class Load:
         if self._answered and self._chance.random() * 100 < PERCENT_REPEATED:
             return self._chance.choice(self._answered[-REPEATED_FROM:]), "answered"
         self._number += 1
-        return Mail(self._chance, self._run, self._number), "new"
+        return Mail(self._seed, self._run, self._number), "new"
 
     async def _send_all(self, next_mail):
         client = self.client()

@@ -25,6 +25,7 @@ use axum::Router;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -148,7 +149,12 @@ pub struct StoreLock(#[allow(dead_code, reason = "held for its lock")] Option<st
 
 fn lock(config: &Config) -> Result<StoreLock, StartError> {
     let folder = &config.store.data_dir;
-    std::fs::create_dir_all(folder).map_err(|error| file_error(folder, error))?;
+    // For its owner only: what lies inside is sealed, but nobody else has any business with it.
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder);
+    made.map_err(|error| file_error(folder, error))?;
     if config.store.is_postgres() {
         return Ok(StoreLock(None));
     }
