@@ -323,12 +323,20 @@ fn rolled_back_by_engine(connection: &Connection) -> Option<StoreError> {
 }
 
 fn commit(connection: &Connection, outcomes: Vec<Result<(), StoreError>>) -> Vec<Result<(), StoreError>> {
-    let Err(error) = connection.control("COMMIT") else {
-        return outcomes;
-    };
-    // If a rollback is needed, this is it. What the log already holds may be found again at the next start, so the outcome is unknown.
+    let committed = connection
+        .connection
+        .prepare_cached("COMMIT")
+        .and_then(|mut statement| statement.execute([]));
+    let Err(error) = committed else { return outcomes };
+    // If a rollback is needed, this is it.
     let _ = connection.control("ROLLBACK");
-    vec![Err(StoreError::CommitUnknown(error.to_string())); outcomes.len()]
+    // A full disk is noticed before the log has the end of the commit. A failed sync is not: what the log holds by then may be found
+    // again at the next start.
+    let error = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::SystemIoFailure) => StoreError::CommitUnknown(error.to_string()),
+        _ => unavailable(error),
+    };
+    vec![Err(error); outcomes.len()]
 }
 
 fn run_in_savepoint(connection: &Rc<Connection>, unit: &mut dyn Work) -> Result<(), StoreError> {
