@@ -14,6 +14,7 @@ mod dkim;
 mod isolation;
 mod send;
 mod statements;
+mod test_mode;
 mod tidy;
 mod upgrade;
 mod webhooks;

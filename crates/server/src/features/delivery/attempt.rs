@@ -2,13 +2,12 @@
 
 use super::Delivery;
 use super::exchange::{Exchange, Fate};
-use super::facts::{self, Facts};
+use super::facts::{self, Facts, Told};
 use super::{schedule, simulate};
 use crate::clock::Timestamp;
 use crate::features::emails::{
-    self, Destined, Mailed, NewAttempt, Outcome, ReadError, RecipientOutcome, Status,
+    self, AttemptOutcome, Destined, Mailed, NewAttempt, Outcome, ReadError, RecipientOutcome, Status,
 };
-use crate::features::events::Event;
 use crate::features::keys::Mode;
 use crate::id::{AttemptId, EmailId, Id as _};
 use crate::metrics::KindLabel;
@@ -125,10 +124,9 @@ impl Delivery {
     /// Turns fates into statuses, events and the job's end or next date, and commits them together.
     async fn conclude(self: Arc<Self>, work: Work, exchange: Exchange) {
         let now = self.platform.clock.now();
-        let next = schedule::next(&work, now, self.options.expire_after);
-        let statuses: Vec<_> = exchange.fates.iter().map(|fate| status_of(fate, next)).collect();
-        let is_done = statuses.iter().all(|status| status.is_terminal());
-        let outcome = match self.outcome(&work, &exchange, &statuses, next, now).await {
+        let told = self.tell(&work, &exchange, now);
+        let next = told.iter().filter_map(|told| told.next).min();
+        let outcome = match outcome(&work, &exchange, &told, now).await {
             Ok(outcome) => Arc::new(outcome),
             Err(error) => {
                 tracing::error!(email = %work.email, %error, "an outcome could not be sealed");
@@ -141,65 +139,47 @@ impl Delivery {
             async move |tx: &OrgTx| {
                 // The fence first: run again after an unknown commit, the unit must stop here and not at a row that it wrote.
                 match next {
-                    Some(due_at) if !is_done => jobs::postpone(tx, &job, due_at).await?,
-                    _ => jobs::finish(tx, &job).await?,
+                    Some(due_at) if outcome.attempt.is_some() => jobs::postpone(tx, &job, due_at).await?,
+                    // Nothing was tried, so the next attempt keeps its number.
+                    Some(due_at) => jobs::put_back(tx, &job, due_at).await?,
+                    None => jobs::finish(tx, &job).await?,
                 }
                 Ok(emails::record(tx, &outcome).await?)
             }
         };
         if settle(&self.platform, &work.job.org, "email_outcome", unit).await == Settled::Committed {
-            self.count(&statuses);
+            self.count(&outcome.recipients);
             self.platform.hints.wake(Kind::Event);
         }
     }
 
-    async fn outcome(
-        &self,
-        work: &Work,
-        exchange: &Exchange,
-        statuses: &[Status],
-        next: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<Outcome, VaultError> {
-        let mut events: Vec<Event> = Vec::with_capacity(statuses.len());
-        let mut recipients = Vec::with_capacity(statuses.len());
-        for ((recipient, fate), status) in work.mailed.recipients.iter().zip(&exchange.fates).zip(statuses) {
-            let told = facts::Told {
+    /// What becomes of each recipient by its fate and the dates that are left.
+    fn tell<'a>(&self, work: &'a Work, exchange: &'a Exchange, now: Timestamp) -> Vec<Told<'a>> {
+        let planned = schedule::after(&work.attempt);
+        let tell = |(recipient, fate): (&'a Destined, &'a Fate)| {
+            let wait = fate.wait(planned);
+            let next =
+                wait.and_then(|wait| schedule::date(&work.mailed, wait, now, self.options.expire_after));
+            Told {
                 work,
                 recipient,
                 fate,
-                status: *status,
+                status: status_of(fate, recipient, next),
                 next,
                 now,
-            };
-            events.push(facts::event(&told).await?);
-            recipients.push(RecipientOutcome {
-                position: recipient.position,
-                status: *status,
-            });
-        }
-        let facts = Facts::of(exchange, &work.mailed.recipients).json();
-        let sealed = work
-            .vault
-            .seal(Class::Metadata, now, emails::facts_cell(&work.attempt.id), &facts)
-            .await?;
-        Ok(Outcome {
-            email: work.email.clone(),
-            attempt: work.attempt.clone(),
-            is_in_doubt: exchange.is_in_doubt,
-            facts_sealed: sealed.into(),
-            recipients,
-            events,
-            at: now,
-        })
+            }
+        };
+        let recipients = work.mailed.recipients.iter();
+        recipients.zip(&exchange.fates).map(tell).collect()
     }
 
-    fn count(&self, statuses: &[Status]) {
-        for status in statuses {
+    fn count(&self, recipients: &[RecipientOutcome]) {
+        for recipient in recipients {
+            let kind = recipient.status.name();
             self.platform
                 .metrics
                 .outcomes
-                .get_or_create(&KindLabel { kind: status.name() })
+                .get_or_create(&KindLabel { kind })
                 .inc();
         }
     }
@@ -231,13 +211,50 @@ impl Delivery {
     }
 }
 
-fn status_of(fate: &Fate, next: Option<Timestamp>) -> Status {
-    match fate {
-        Fate::Delivered { .. } => Status::Delivered,
-        Fate::Bounced { .. } => Status::Bounced,
-        Fate::Failed { .. } => Status::Failed,
-        Fate::Deferred { .. } if next.is_some() => Status::Deferred,
-        Fate::Deferred { .. } => Status::Failed,
+/// Seals what is recorded of an attempt and prepares what is told of it.
+async fn outcome(
+    work: &Work,
+    exchange: &Exchange,
+    told: &[Told<'_>],
+    now: Timestamp,
+) -> Result<Outcome, VaultError> {
+    let mut events = Vec::with_capacity(told.len());
+    let mut recipients = Vec::with_capacity(told.len());
+    for told in told.iter().filter(|told| told.is_news()) {
+        events.extend(facts::events(told).await?);
+        recipients.push(RecipientOutcome {
+            position: told.recipient.position,
+            status: told.status,
+        });
+    }
+    let attempt = if exchange.fates.iter().any(Fate::is_tried) {
+        let facts = Facts::of(exchange, &work.mailed.recipients).json();
+        let cell = emails::facts_cell(&work.attempt.id);
+        Some(AttemptOutcome {
+            attempt: work.attempt.clone(),
+            is_in_doubt: exchange.is_in_doubt,
+            facts_sealed: work.vault.seal(Class::Metadata, now, cell, &facts).await?.into(),
+        })
+    } else {
+        None
+    };
+    Ok(Outcome {
+        email: work.email.clone(),
+        attempt,
+        recipients,
+        events,
+        at: now,
+    })
+}
+
+fn status_of(fate: &Fate, recipient: &Destined, next: Option<Timestamp>) -> Status {
+    match (fate, next) {
+        (Fate::Delivered { .. } | Fate::Complained { .. }, _) => Status::Delivered,
+        (Fate::Bounced { .. }, _) => Status::Bounced,
+        (Fate::Suppressed { .. }, _) => Status::Suppressed,
+        (Fate::Deferred { .. }, Some(_)) => Status::Deferred,
+        (Fate::Waiting { .. }, Some(_)) => recipient.status,
+        (Fate::Failed { .. }, _) | (Fate::Deferred { .. } | Fate::Waiting { .. }, None) => Status::Failed,
     }
 }
 

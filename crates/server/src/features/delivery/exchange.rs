@@ -10,6 +10,7 @@ use crate::features::emails;
 use crate::platform::jobs::JobError;
 use sealwright_mail::address::Mailbox;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Hosts of one destination that are tried in one attempt, at most.
 const HOSTS_MAX: usize = 5;
@@ -19,14 +20,65 @@ const HOSTS_MAX: usize = 5;
 pub(super) enum Fate {
     /// Taken.
     Delivered { reply: String },
-    /// Not now.
-    Deferred { reason: String },
+    /// Taken, then complained about: only test mode knows both at once.
+    Complained { reply: String },
+    /// Not now. Without a wait of its own it waits as the schedule says.
+    Deferred { reason: String, wait: Option<Duration> },
     Bounced {
         reason: String,
         category: facts::Category,
     },
     /// Given up by us.
     Failed { reason: String },
+    /// Not tried and never will be: mail to this recipient is suppressed.
+    Suppressed { reason: &'static str },
+    /// Not tried, because its time comes only after `left`.
+    Waiting { left: Duration },
+}
+
+impl Fate {
+    /// Not now; the schedule says when.
+    pub(super) fn deferred(reason: impl Into<String>) -> Self {
+        Self::Deferred {
+            reason: reason.into(),
+            wait: None,
+        }
+    }
+
+    /// Whether it came from an attempt.
+    pub(super) fn is_tried(&self) -> bool {
+        match self {
+            Self::Suppressed { .. } | Self::Waiting { .. } => false,
+            Self::Delivered { .. }
+            | Self::Complained { .. }
+            | Self::Deferred { .. }
+            | Self::Bounced { .. }
+            | Self::Failed { .. } => true,
+        }
+    }
+
+    /// The wait before the next attempt, where there is one; `planned` is the schedule's.
+    pub(super) fn wait(&self, planned: Duration) -> Option<Duration> {
+        match self {
+            Self::Deferred { wait, .. } => Some(wait.unwrap_or(planned)),
+            Self::Waiting { left } => Some(*left),
+            Self::Delivered { .. }
+            | Self::Complained { .. }
+            | Self::Bounced { .. }
+            | Self::Failed { .. }
+            | Self::Suppressed { .. } => None,
+        }
+    }
+
+    /// What is told of it: the other side's words, or ours.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Delivered { reply } | Self::Complained { reply } => reply,
+            Self::Deferred { reason, .. } | Self::Bounced { reason, .. } | Self::Failed { reason } => reason,
+            Self::Suppressed { reason } => reason,
+            Self::Waiting { .. } => "its time comes after the e-mail has expired",
+        }
+    }
 }
 
 /// One attempt's talk with a destination.
@@ -170,9 +222,7 @@ impl Delivery {
     fn not_marked(&self, work: &Work, error: &JobError) -> Exchange {
         let is_lost = matches!(error, JobError::LeaseLost);
         tracing::warn!(email = %work.email, %error, "an attempt could not be marked as started; nothing was sent");
-        let fate = Fate::Deferred {
-            reason: "the attempt could not be recorded, so it was not made".to_owned(),
-        };
+        let fate = Fate::deferred("the attempt could not be recorded, so it was not made");
         Exchange {
             is_lost,
             ..Exchange::of_all(work.mailed.recipients.len(), &fate)

@@ -10,6 +10,7 @@ use crate::id::EmailId;
 use crate::platform::vault::VaultError;
 use sealwright_mail::address::Mailbox;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Why mail was refused, in the API's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -32,7 +33,7 @@ pub(super) enum Category {
 }
 
 /// RFC 3463: the subject and detail of an enhanced code, when there is one, say more than the reply code.
-fn category(code: Option<u16>, enhanced: Option<(u16, u16)>) -> Category {
+pub(super) fn category(code: Option<u16>, enhanced: Option<(u16, u16)>) -> Category {
     match (enhanced, code) {
         (Some((1, 2)), _) => Category::DomainNotFound,
         (Some((1, _)) | Some((2, 0 | 1)), _) => Category::InvalidAddress,
@@ -54,9 +55,7 @@ pub(super) fn fate_of(outcome: &Outcome) -> Fate {
         |reply: &sealwright_mail::smtp::Reply| format!("{} {}", reply.code(), reply.text(REPLY_CHARS_MAX));
     match outcome {
         Outcome::Delivered(reply) => Fate::Delivered { reply: said(reply) },
-        Outcome::Deferred(reason) => Fate::Deferred {
-            reason: outcome.reply().map_or_else(|| reason.to_string(), said),
-        },
+        Outcome::Deferred(reason) => Fate::deferred(outcome.reply().map_or_else(|| reason.to_string(), said)),
         Outcome::Failed(reason) => {
             let reason = outcome.reply().map_or_else(|| reason.to_string(), said);
             let code = outcome.reply().map(sealwright_mail::smtp::Reply::code);
@@ -79,7 +78,7 @@ pub(super) fn fate_of_failure(failure: &WireFailure) -> Fate {
             category: Category::ServerError,
         }
     } else {
-        Fate::Deferred { reason }
+        Fate::deferred(reason)
     }
 }
 
@@ -141,6 +140,7 @@ impl<'a> Facts<'a> {
             recipients: recipients
                 .iter()
                 .zip(&exchange.fates)
+                .filter(|(_, fate)| fate.is_tried())
                 .map(|(recipient, fate)| RecipientFacts {
                     recipient: &recipient.mailbox,
                     reply: fate.text(),
@@ -155,16 +155,7 @@ impl<'a> Facts<'a> {
     }
 }
 
-impl Fate {
-    fn text(&self) -> &str {
-        match self {
-            Self::Delivered { reply } => reply,
-            Self::Deferred { reason } | Self::Bounced { reason, .. } | Self::Failed { reason } => reason,
-        }
-    }
-}
-
-/// What an event about one recipient is made of.
+/// What is recorded and told of one recipient.
 pub(super) struct Told<'a> {
     pub(super) work: &'a Work,
     pub(super) recipient: &'a Destined,
@@ -172,6 +163,13 @@ pub(super) struct Told<'a> {
     pub(super) status: Status,
     pub(super) next: Option<Timestamp>,
     pub(super) now: Timestamp,
+}
+
+impl Told<'_> {
+    /// Whether anything has become of it; not while it waits.
+    pub(super) fn is_news(&self) -> bool {
+        !matches!((self.fate, self.next), (Fate::Waiting { .. }, Some(_)))
+    }
 }
 
 #[derive(Serialize)]
@@ -210,12 +208,34 @@ enum What<'a> {
         reason: &'a str,
         failed_at: String,
     },
+    Suppressed {
+        suppression_reason: &'a str,
+    },
+    Complained {
+        complained_at: String,
+    },
 }
 
-/// The event that tells what became of one recipient.
-pub(super) async fn event(told: &Told<'_>) -> Result<Event, VaultError> {
+/// How much later than the delivery a complaint is dated: events sort by their time.
+const COMPLAINT_AFTER: Duration = Duration::from_millis(1);
+
+/// The events that tell what became of one recipient, in their order.
+pub(super) async fn events(told: &Told<'_>) -> Result<Vec<Event>, VaultError> {
+    let (kind, what) = what(told);
+    let mut all = vec![event(told, kind, told.now, what).await?];
+    if let Fate::Complained { .. } = told.fate {
+        let at = told.now.plus(COMPLAINT_AFTER);
+        let what = What::Complained {
+            complained_at: at.rfc3339(),
+        };
+        all.push(event(told, Type::EmailComplained, at, what).await?);
+    }
+    Ok(all)
+}
+
+fn what<'a>(told: &Told<'a>) -> (Type, What<'a>) {
     let (at, text) = (told.now.rfc3339(), told.fate.text());
-    let (kind, what) = match (told.status, told.fate) {
+    match (told.status, told.fate) {
         (Status::Delivered, _) => (
             Type::EmailDelivered,
             What::Delivered {
@@ -243,6 +263,12 @@ pub(super) async fn event(told: &Told<'_>) -> Result<Event, VaultError> {
                 },
             )
         }
+        (Status::Suppressed, _) => (
+            Type::EmailSuppressed,
+            What::Suppressed {
+                suppression_reason: text,
+            },
+        ),
         _ => (
             Type::EmailFailed,
             What::Failed {
@@ -250,7 +276,10 @@ pub(super) async fn event(told: &Told<'_>) -> Result<Event, VaultError> {
                 failed_at: at,
             },
         ),
-    };
+    }
+}
+
+async fn event(told: &Told<'_>, kind: Type, at: Timestamp, what: What<'_>) -> Result<Event, VaultError> {
     let address = Mailbox::parse(&told.recipient.mailbox).map(|mailbox| mailbox.address.as_str().to_owned());
     let head = &told.work.mailed.head;
     let data = Data {
@@ -265,7 +294,7 @@ pub(super) async fn event(told: &Told<'_>) -> Result<Event, VaultError> {
         kind,
         mode: told.work.mailed.mode,
         email: Some(&told.work.email),
-        at: told.now,
+        at,
     };
     events::prepare(&told.work.vault, about, &data).await
 }

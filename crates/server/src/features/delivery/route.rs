@@ -96,9 +96,7 @@ impl Delivery {
 
 fn unanswered(error: &DnsError) -> Fate {
     if error.temporary {
-        Fate::Deferred {
-            reason: "the domain's mail hosts can't be looked up now".to_owned(),
-        }
+        Fate::deferred("the domain's mail hosts can't be looked up now")
     } else {
         let reason = "the domain does not exist or has no mail host".to_owned();
         Fate::Bounced {
@@ -116,7 +114,5 @@ fn bounced(reason: &str, category: Category) -> Route {
 }
 
 fn deferred(reason: &str) -> Route {
-    Route::Nowhere(Fate::Deferred {
-        reason: reason.to_owned(),
-    })
+    Route::Nowhere(Fate::deferred(reason))
 }

@@ -1,7 +1,7 @@
 //! When an e-mail is tried again: 2 m, 10 m, 30 m, 1 h, 2 h, 4 h, then every 6 h until it expires.
 
-use super::attempt::Work;
 use crate::clock::Timestamp;
+use crate::features::emails::{Mailed, NewAttempt};
 use crate::platform::vault::random;
 use std::time::Duration;
 
@@ -21,10 +21,20 @@ const LAST_WAIT_S: u64 = 360 * MINUTE;
 /// Waits vary by up to this part, so that mail deferred together does not come back together.
 const JITTER_PERCENT: u64 = 10;
 
-/// The next date, or `None` when it would lie past the e-mail's expiry.
-pub(super) fn next(work: &Work, now: Timestamp, expire_after: Duration) -> Option<Timestamp> {
-    let due_at = now.plus(wait(work.attempt.number, u64::from_ne_bytes(random())));
-    (due_at <= work.mailed.created_at.plus(expire_after)).then_some(due_at)
+/// The wait after this attempt if it defers.
+pub(super) fn after(attempt: &NewAttempt) -> Duration {
+    wait(attempt.number, u64::from_ne_bytes(random()))
+}
+
+/// The date after a wait, or `None` when it would lie past the e-mail's expiry.
+pub(super) fn date(
+    mailed: &Mailed,
+    wait: Duration,
+    now: Timestamp,
+    expire_after: Duration,
+) -> Option<Timestamp> {
+    let due_at = now.plus(wait);
+    (due_at <= mailed.created_at.plus(expire_after)).then_some(due_at)
 }
 
 /// The wait after the given attempt (1 is the first), between 90 % and 110 % of the plan.

@@ -2,10 +2,10 @@
 //!
 //! Life of an e-mail: a [`Draft`] is checked at a door; [`send`] composes the message, seals it, and stores it in one commit with its
 //! recipients, its delivery jobs, its idempotency record and its `email.sent` event. Delivery then moves each recipient from
-//! `queued` through `deferred` to `delivered`, `bounced` or `failed`, and the e-mail's own status follows. The stored content is the
+//! `queued` through `deferred` to `delivered`, `bounced`, `failed` or `suppressed`, and the e-mail's own status follows. The stored content is the
 //! message itself, byte for byte as it is signed and sent on every attempt.
 //!
-//! Not here: how mail leaves (that is delivery), scheduling, templates, suppressions.
+//! Not here: how mail leaves (that is delivery), scheduling, templates, suppression lists.
 
 mod draft;
 mod fresh;
@@ -17,7 +17,7 @@ mod text;
 
 pub use draft::{Attachment, Draft, DraftError};
 pub use fresh::Fresh;
-pub use outcome::{Outcome, RecipientOutcome, record};
+pub use outcome::{AttemptOutcome, Outcome, RecipientOutcome, record};
 pub use read::{
     Attempt, Detail, Filter, Page, ReadError, Recipient, Summary, attempts, facts_cell, get, list,
 };
@@ -43,17 +43,20 @@ pub enum Status {
     Bounced,
     /// Given up.
     Failed,
+    /// Not tried, because mail to the recipient is suppressed.
+    Suppressed,
 }
 
 impl Status {
     /// All statuses.
-    pub const ALL: [Status; 6] = [
+    pub const ALL: [Status; 7] = [
         Self::Queued,
         Self::Deferred,
         Self::Sent,
         Self::Delivered,
         Self::Bounced,
         Self::Failed,
+        Self::Suppressed,
     ];
 
     /// The status as it is stored and shown.
@@ -65,6 +68,7 @@ impl Status {
             Self::Delivered => "delivered",
             Self::Bounced => "bounced",
             Self::Failed => "failed",
+            Self::Suppressed => "suppressed",
         }
     }
 
@@ -75,14 +79,17 @@ impl Status {
 
     /// Whether nothing more will happen.
     pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Delivered | Self::Bounced | Self::Failed)
+        match self {
+            Self::Queued | Self::Deferred | Self::Sent => false,
+            Self::Delivered | Self::Bounced | Self::Failed | Self::Suppressed => true,
+        }
     }
 
     /// The status of an e-mail from those of its recipients.
     pub fn of_all(recipients: &[Status]) -> Status {
         let any = |wanted: Status| recipients.contains(&wanted);
         if recipients.iter().all(|status| status.is_terminal()) {
-            [Self::Delivered, Self::Bounced, Self::Failed]
+            [Self::Delivered, Self::Bounced, Self::Failed, Self::Suppressed]
                 .into_iter()
                 .find(|s| any(*s))
                 .unwrap_or(Self::Failed)
@@ -138,7 +145,7 @@ pub struct Head {
 
 #[cfg(test)]
 mod tests {
-    use super::Status::{Bounced, Deferred, Delivered, Failed, Queued, Sent};
+    use super::Status::{Bounced, Deferred, Delivered, Failed, Queued, Sent, Suppressed};
     use super::*;
 
     #[test]
@@ -151,6 +158,9 @@ mod tests {
             (&[Delivered, Bounced], Delivered),
             (&[Bounced, Failed], Bounced),
             (&[Failed], Failed),
+            (&[Suppressed], Suppressed),
+            (&[Suppressed, Failed], Failed),
+            (&[Suppressed, Queued], Sent),
         ] {
             assert_eq!(Status::of_all(recipients), status);
         }

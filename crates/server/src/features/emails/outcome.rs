@@ -17,15 +17,21 @@ pub struct RecipientOutcome {
 }
 
 /// How an attempt ended.
-pub struct Outcome {
-    /// The e-mail.
-    pub email: EmailId,
+pub struct AttemptOutcome {
     /// The attempt.
     pub attempt: store::NewAttempt,
     /// The dot left and no reply was read.
     pub is_in_doubt: bool,
     /// Steps, replies, TLS: sealed.
     pub facts_sealed: Bytes,
+}
+
+/// What a look at an e-mail's recipients of one destination came to.
+pub struct Outcome {
+    /// The e-mail.
+    pub email: EmailId,
+    /// The attempt; `None` when nobody was tried.
+    pub attempt: Option<AttemptOutcome>,
     /// What became of whom.
     pub recipients: Vec<RecipientOutcome>,
     /// What is told of it.
@@ -34,11 +40,13 @@ pub struct Outcome {
     pub at: Timestamp,
 }
 
-/// Writes an attempt's outcome: attempt, recipients, the e-mail's own status, events, in the unit's commit.
+/// Writes an outcome: attempt, recipients, the e-mail's own status, events, in the unit's commit.
 pub async fn record(tx: &OrgTx, outcome: &Outcome) -> Result<(), StoreError> {
     // First, because it takes the e-mail's row lock: two destinations that end at once must see each other's recipients.
     store::touch(tx, &outcome.email, outcome.at).await?;
-    store::finish_attempt(tx, outcome).await?;
+    if let Some(attempt) = &outcome.attempt {
+        store::finish_attempt(tx, attempt, outcome.at).await?;
+    }
     for recipient in &outcome.recipients {
         store::set_recipient(tx, &outcome.email, *recipient, outcome.at).await?;
     }

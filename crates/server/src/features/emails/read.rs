@@ -308,6 +308,10 @@ pub struct Destined {
     pub position: i64,
     /// `Name <address>`.
     pub mailbox: String,
+    /// Queued or deferred,
+    pub status: Status,
+    /// since then.
+    pub since: Timestamp,
 }
 
 /// What is to be delivered to one destination; `None` when the e-mail is gone.
@@ -328,16 +332,17 @@ pub async fn destined(
     let Some((row, rows)) = platform.store.org(org).read("email_destined", unit).await? else {
         return Ok(None);
     };
-    let is_waiting = |recipient: &RecipientRow| {
-        recipient.destination == destination
-            && Status::parse(&recipient.status).is_some_and(|status| !status.is_terminal())
-    };
     let mut recipients = Vec::new();
-    for recipient in rows.into_iter().filter(is_waiting) {
-        let mailbox = open_mailbox(vault, id, &recipient).await?;
+    for recipient in rows.iter().filter(|row| row.destination == destination) {
+        let status = Status::parse(&recipient.status);
+        let Some(status) = status.filter(|status| !status.is_terminal()) else {
+            continue;
+        };
         recipients.push(Destined {
             position: recipient.position,
-            mailbox,
+            mailbox: open_mailbox(vault, id, recipient).await?,
+            status,
+            since: recipient.updated_at,
         });
     }
     let mode = Mode::parse(&row.mode).unwrap_or(Mode::Test);

@@ -1,7 +1,7 @@
 //! The rows of e-mails, contents, recipients, tags, attempts and idempotency keys.
 
 use super::Status;
-use super::outcome::{Outcome, RecipientOutcome};
+use super::outcome::{AttemptOutcome, RecipientOutcome};
 use super::read::Filter;
 use super::send::Prepared;
 use crate::clock::Timestamp;
@@ -246,7 +246,11 @@ pub async fn start_attempt(tx: &OrgTx, new: &NewAttempt) -> Result<(), StoreErro
     tx.execute(&START_ATTEMPT, row).await.map(drop)
 }
 
-pub(super) async fn finish_attempt(tx: &OrgTx, outcome: &Outcome) -> Result<(), StoreError> {
+pub(super) async fn finish_attempt(
+    tx: &OrgTx,
+    outcome: &AttemptOutcome,
+    at: Timestamp,
+) -> Result<(), StoreError> {
     let new = &outcome.attempt;
     let state = if outcome.is_in_doubt {
         "in_doubt"
@@ -262,7 +266,7 @@ pub(super) async fn finish_attempt(tx: &OrgTx, outcome: &Outcome) -> Result<(), 
         number,
         state,
         new.started_at,
-        outcome.at,
+        at,
         facts
     ];
     tx.execute(&FINISH_ATTEMPT, row).await.map(drop)
