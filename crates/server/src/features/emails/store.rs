@@ -325,7 +325,11 @@ pub(super) async fn list(
 ) -> Result<(Vec<EmailRow>, bool), StoreError> {
     let cursor = filter.starting_after.as_ref().or(filter.ending_before.as_ref());
     let cursor_at = match cursor {
-        Some(id) => get(tx, id).await?.map(|row| row.created_at),
+        // An id of the other mode says nothing, not even that it exists.
+        Some(id) => {
+            let row = get(tx, id).await?.filter(|row| row.mode == mode);
+            row.map(|row| row.created_at)
+        }
         None => None,
     };
     let is_newer = filter.ending_before.is_some() && filter.starting_after.is_none();

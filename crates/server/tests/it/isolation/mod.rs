@@ -1,7 +1,9 @@
-//! Walls between organizations: what the API shows, what each engine's catalog promises, and what PostgreSQL refuses.
+//! Walls between organizations, and between live and test data: what the API shows, what each engine's catalog promises, and what
+//! PostgreSQL refuses.
 
 mod api;
 mod catalog;
+mod modes;
 mod postgres;
 
 use crate::harness::{Account, Engine, House, Receiver, Setup, account, eventually};
