@@ -56,6 +56,7 @@ find_missing_packages() {
   command -v smtp-sink >/dev/null || need postfix "smtp-sink is a real SMTP receiver for the tests; Postfix is the benchmark's peer" postfix
   # Debian ships the venv module without the pip it copies; ensurepip is the part that is missing then.
   python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "a private folder for dkimpy, aiosmtpd and standardwebhooks"
+  command -v ip >/dev/null || need iproute2 "a cable between two network namespaces shows that test mail stays; needs root when it runs"
   command -v node >/dev/null || need nodejs "the SDK's tests, mailauth and standardwebhooks"
   command -v npm >/dev/null || need npm "installs the SDK's and the verifiers' packages"
 }

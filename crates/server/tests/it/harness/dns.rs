@@ -1,4 +1,4 @@
-//! A name server that answers from a script, over UDP on the loopback interface.
+//! A name server that answers from a script, over UDP, on the loopback interface unless told otherwise.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::net::UdpSocket;
@@ -35,7 +35,15 @@ pub(crate) struct NameServer {
 impl NameServer {
     /// The script sees a name in lower case, without its last dot, and the type that is asked for.
     pub(crate) async fn start(script: impl Fn(&str, u16) -> Said + Send + 'static) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), script).await
+    }
+
+    /// Answers at this address.
+    pub(crate) async fn start_on(
+        address: SocketAddr,
+        script: impl Fn(&str, u16) -> Said + Send + 'static,
+    ) -> Self {
+        let socket = UdpSocket::bind(address).await.unwrap();
         let address = socket.local_addr().unwrap();
         let task = tokio::spawn(async move {
             let mut packet = [0; 1500];

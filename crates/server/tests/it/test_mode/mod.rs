@@ -1,5 +1,7 @@
 //! Test keys: what their mail comes to, and that it never leaves.
 
+mod cable;
+mod no_network;
 mod outcomes;
 
 /// The table of `docs/test-mode.md`: what the page promises is what the tests ask for.
