@@ -135,7 +135,7 @@ class Sealwright:
 
     def account(self):
         """Makes an organization that may send, and returns its key."""
-        org = self.run("org", "create", "Crash")[0]
+        org = self.run("org", "create", "Crash", "--plan", "enterprise", "--rate", "1000000")[0]
         self.run("domain", "add", DOMAIN, "--org", org, "--assume-verified")
         return self.run("key", "create", "crash", "--org", org, "--permission", "*")[1]
 

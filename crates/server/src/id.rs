@@ -130,6 +130,10 @@ ids! {
     OrgId = "org";
     /// An API key (the row, not the secret).
     KeyId = "key";
+    /// A member of an organization.
+    MemberId = "mem";
+    /// An entry of the audit log.
+    AuditId = "aud";
     /// A sending domain.
     DomainId = "dom";
     /// A DKIM key.

@@ -14,5 +14,6 @@ pub mod id;
 pub mod limits;
 pub mod log;
 pub mod metrics;
+pub mod mode;
 pub mod platform;
 pub mod secret;

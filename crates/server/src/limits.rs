@@ -63,3 +63,22 @@ pub const NAME_CHARS_MAX: usize = 255;
 pub const WEBHOOKS_MAX: i64 = 50;
 /// Event names or wildcards of one webhook endpoint.
 pub const WEBHOOK_EVENTS_MAX: usize = 50;
+
+/// API keys of one organization that are not revoked.
+pub const KEYS_MAX: i64 = 1_000;
+/// Sending domains that a key may be restricted to.
+pub const KEY_DOMAINS_MAX: usize = 50;
+/// Networks that a key may be restricted to.
+pub const KEY_NETWORKS_MAX: usize = 100;
+/// Requests in one period of a key's own rate limit.
+pub const KEY_RATE_REQUESTS_MAX: u32 = 1_000_000;
+/// Seconds that a rotated key goes on working: 30 days.
+pub const KEY_OVERLAP_S_MAX: u32 = 30 * 86_400;
+/// Days of the highest age that an organization may set for its keys.
+pub const KEY_MAX_AGE_DAYS_MAX: u16 = 3_650;
+/// Origins whose pages may call with a session.
+pub const BROWSER_ORIGINS_MAX: usize = 50;
+/// Characters of a client's User-Agent that are kept.
+pub const AGENT_CHARS_MAX: usize = 200;
+/// Tokens in one report of exposed secrets.
+pub const EXPOSED_TOKENS_MAX: usize = 100;

@@ -40,6 +40,10 @@ pub struct Metrics {
     pub in_doubt: Counter,
     /// Webhook requests: succeeded, failed.
     pub webhook_requests: Family<KindLabel, Counter>,
+    /// API keys burned, by the channel on which they were seen.
+    pub keys_exposed: Family<KindLabel, Counter>,
+    /// Notices to security contacts: sent, nobody (no contact or no sender is set), gone (the event was forgotten).
+    pub notices: Family<KindLabel, Counter>,
     /// Jobs that are due and not leased, by kind.
     pub jobs_due: Family<KindLabel, Gauge>,
     /// Seconds that the oldest due job has been waiting, by kind.
@@ -73,6 +77,12 @@ impl Default for Metrics {
             Counter::default()
         );
         register!(webhook_requests, "Webhook requests by result", Family::default());
+        register!(keys_exposed, "API keys burned by channel", Family::default());
+        register!(
+            notices,
+            "Notices to security contacts by result",
+            Family::default()
+        );
         register!(jobs_due, "Jobs due and not leased", Family::default());
         register!(
             jobs_oldest_due_seconds,
@@ -87,6 +97,8 @@ impl Default for Metrics {
             outcomes,
             in_doubt,
             webhook_requests,
+            keys_exposed,
+            notices,
             jobs_due,
             jobs_oldest_due_seconds,
         }

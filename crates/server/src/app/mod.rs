@@ -7,14 +7,15 @@ pub use watch::Readiness;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::admin;
-use crate::entry::api::{self, Api};
+use crate::entry::api;
 use crate::entry::edge::{self, Listener, TlsSettingError};
 use crate::features::delivery::wire::{Timeouts, TlsMode};
 use crate::features::delivery::{self, Delivery};
 use crate::features::emails::Fresh;
-use crate::features::keys::Authenticator;
+use crate::features::keys::{Ages, Authenticator};
+use crate::features::notices::{self, Notices};
 use crate::features::webhooks::{self, Webhooks};
-use crate::id::{Id as _, NodeId};
+use crate::id::{Id as _, NodeId, OrgId};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::platform::jobs::{Held, Hints, Jobs, Stop};
@@ -24,6 +25,7 @@ use crate::platform::vault::{RootKey, Vault, VaultError, random};
 use axum::Router;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use sealwright_mail::address::Mailbox;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -256,6 +258,24 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
     })
 }
 
+/// Who sends notices, as set.
+fn notice_sender(config: &Config) -> Result<Option<notices::Sender>, StartError> {
+    let (from, org) = match (&config.notices.from, &config.notices.org) {
+        (Some(from), Some(org)) => (from, org),
+        (None, None) => return Ok(None),
+        _ => {
+            return Err(StartError::Setting(
+                "notices.from and notices.org belong together".into(),
+            ));
+        }
+    };
+    let unfit = |name: &str, reason: String| StartError::Setting(format!("notices.{name}: {reason}"));
+    Ok(Some(notices::Sender {
+        from: Mailbox::parse(from).map_err(|error| unfit("from", error.to_string()))?,
+        org: OrgId::parse(org).ok_or_else(|| unfit("org", "expected an id that begins with org_".into()))?,
+    }))
+}
+
 /// The machine's own name, as it calls itself.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -321,16 +341,14 @@ pub async fn start_on(
         let tls = edge::server_config(&config.server)?;
         let listener = bind(config.server.listen, Some(tls), config.server.connections_max).await?;
         let address = listener.address().ok();
-        let api = Api {
-            platform: platform.clone(),
-            fresh: Arc::clone(&fresh),
-            authenticator: Authenticator::default(),
-        };
+        let authenticator = Arc::new(Authenticator::default());
         // The fallback of the API's router answers every path that is not one of the others'.
-        let router = api::router(Arc::new(api))
+        let router = api::router(platform.clone(), Arc::clone(&fresh), Arc::clone(&authenticator))
             .merge(admin::health(Arc::clone(&readiness)))
             .merge(more);
         tasks.spawn(listener.serve(router, stopped.clone(), grace));
+        let (platform, stopped) = (platform.clone(), stopped.clone());
+        tasks.spawn(async move { authenticator.usage.run(&platform, stopped).await });
         address
     } else {
         None
@@ -376,7 +394,11 @@ fn start_workers(
     tasks: &mut JoinSet<()>,
 ) -> Result<(), StartError> {
     let net = net(config)?;
+    let poll = Duration::from_millis(config.delivery.poll_ms.max(10));
     if roles.delivery {
+        let notices = Notices::new(platform.clone(), Arc::clone(&fresh), notice_sender(config)?, poll);
+        tasks.spawn(notices.run(stopped.clone()));
+        tasks.spawn(Ages::new(platform.clone()).run(stopped.clone()));
         let options = delivery_options(config)?;
         let delivery = Delivery::new(
             platform.clone(),
@@ -392,7 +414,7 @@ fn start_workers(
         let options = webhooks::Options {
             concurrency_max: config.webhooks.concurrency_max.max(1),
             timeout: Duration::from_secs(config.webhooks.timeout_s.max(1)),
-            poll: Duration::from_millis(config.delivery.poll_ms.max(10)),
+            poll,
         };
         tasks.spawn(Webhooks::new(platform.clone(), options, net.http).run(stopped.clone()));
     }

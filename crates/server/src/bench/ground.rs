@@ -7,8 +7,11 @@ use crate::app::{self, Roles, Running, StoreLock};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::edge::{Authority, Listener, server_config};
-use crate::features::keys::{self, Authenticator, Caller, Mode, NewKey, Permissions, Style};
-use crate::features::{domains, orgs};
+use crate::features::audit::Origin;
+use crate::features::domains;
+use crate::features::keys::{self, Authenticator, Caller, NewKey, Permissions, Restrictions, Style};
+use crate::features::orgs::{self, NewOrg, Plan};
+use crate::mode::Mode;
 use crate::platform::Platform;
 use crate::platform::dev::postgres::LocalPostgres;
 use crate::platform::jobs::Stop;
@@ -35,6 +38,8 @@ const LASTING_TEMPORARY: &str = "/var/tmp";
 /// The benchmark's folder lets PostgreSQL's account through and shows nothing.
 const FOLDER_MODE: u32 = 0o711;
 /// Connections that the receiver of bare requests takes.
+/// Requests a second of the organization that is measured: the plan must not be what limits it.
+const RATE_PER_SECOND: u32 = 1_000_000;
 const RECEIVER_CONNECTIONS_MAX: usize = 4096;
 
 /// A folder that is removed when dropped.
@@ -118,8 +123,8 @@ impl Receiver {
 /// The organization that the benchmark sends as.
 pub(super) struct Account {
     pub(super) live_key: Secret<String>,
-    pub(super) test: Arc<Caller>,
-    pub(super) live: Arc<Caller>,
+    pub(super) test: Caller,
+    pub(super) live: Caller,
     /// Host and text of the DKIM record.
     pub(super) dkim_record: (String, String),
 }
@@ -226,9 +231,17 @@ impl Ground {
     /// A new organization with a verified domain, a live and a test key.
     pub(super) async fn account(&self, platform: &Platform) -> Result<Account, BenchError> {
         let what = "the organization of the benchmark";
-        let org = orgs::create(platform, "Benchmark", "enterprise", &self.config.vault.region)
-            .await
-            .map_err(failed(what))?;
+        let org = orgs::create(
+            platform,
+            NewOrg {
+                name: "Benchmark",
+                plan: Plan::Enterprise,
+                rate_per_second: Some(RATE_PER_SECOND),
+                region: &self.config.vault.region,
+            },
+        )
+        .await
+        .map_err(failed(what))?;
         let added = domains::add(platform, &org.id, DOMAIN)
             .await
             .map_err(failed(what))?;
@@ -241,10 +254,12 @@ impl Ground {
                 mode,
                 style: Style::Le,
                 permissions: Permissions::parse(&["*".to_owned()]).map_err(failed(what))?,
-                expires_at: None,
+                restrictions: Restrictions::default(),
             };
             let (_, key) = keys::create(platform, &org.id, new).await.map_err(failed(what))?;
-            let caller = Authenticator::default().caller(platform, key.expose()).await;
+            let caller = Authenticator::default()
+                .caller(platform, key.expose(), Origin::default())
+                .await;
             Ok::<_, BenchError>((
                 Secret::new(key.expose().to_owned()),
                 caller.map_err(failed(what))?,

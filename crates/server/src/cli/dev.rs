@@ -6,9 +6,12 @@ use crate::clock::Clock;
 use crate::config::{Config, Settings};
 use crate::entry::dev::{self as pages, Hooks};
 use crate::entry::edge::Authority;
-use crate::features::keys::{self, Caller, Key, Mode, NewKey, Permissions, Style};
-use crate::features::{domains, orgs, webhooks};
+use crate::features::audit::Origin;
+use crate::features::keys::{self, Caller, Key, NewKey, Permissions, Restrictions, Style};
+use crate::features::orgs::{self, NewOrg, Plan};
+use crate::features::{domains, webhooks};
 use crate::id::OrgId;
+use crate::mode::Mode;
 use crate::platform::Platform;
 use crate::platform::dev::sink::{Sink, SinkOptions};
 use clap::Args;
@@ -75,10 +78,12 @@ impl Dev {
         };
         let sink = Sink::start(SocketAddr::from(([127, 0, 0, 1], 0)), sink_options).map_err(Failure::of)?;
         let smtp_url = format!("smtp://{}", sink.addr());
-        let config = self.settings(settings, &authority, &sink)?.config()?;
+        let mut config = self.settings(settings, &authority, &sink)?.config()?;
         crate::log::start(&config.log).map_err(Failure::Usage)?;
         let (platform, lock) = app::open(&config, Clock::System).await?;
         let (account, is_new) = account(&platform, &config, &self.data).await?;
+        config.notices.from = Some(format!("Sealwright <security@{DOMAIN}>"));
+        config.notices.org = Some(account.org.clone());
         let records = vec![(account.dkim_host.clone(), account.dkim_record.clone())];
         let dev = Arc::new(pages::Dev {
             sink,
@@ -134,9 +139,17 @@ async fn account(platform: &Platform, config: &Config, folder: &Path) -> Result<
             .map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?;
         return Ok((account, false));
     }
-    let org = orgs::create(platform, "Development", "pro", &config.vault.region)
-        .await
-        .map_err(Failure::of)?;
+    let org = orgs::create(
+        platform,
+        NewOrg {
+            name: "Development",
+            plan: Plan::Pro,
+            rate_per_second: None,
+            region: &config.vault.region,
+        },
+    )
+    .await
+    .map_err(Failure::of)?;
     let added = domains::add(platform, &org.id, DOMAIN)
         .await
         .map_err(Failure::of)?;
@@ -170,7 +183,7 @@ async fn key(platform: &Platform, org: &OrgId, mode: Mode) -> Result<Key, Failur
         mode,
         style: Style::Le,
         permissions,
-        expires_at: None,
+        restrictions: Restrictions::default(),
     };
     Ok(keys::create(platform, org, new).await.map_err(Failure::of)?.1)
 }
@@ -185,7 +198,10 @@ async fn listen_to_ourselves(
 ) -> Result<(), Failure> {
     let authenticator = keys::Authenticator::default();
     for key in [&account.live_key, &account.test_key] {
-        let caller: Arc<Caller> = authenticator.caller(platform, key).await.map_err(Failure::of)?;
+        let caller: Caller = authenticator
+            .caller(platform, key, Origin::default())
+            .await
+            .map_err(Failure::of)?;
         for old in webhooks::list(platform, &caller).await.map_err(Failure::of)? {
             if old.description.as_deref() == Some(OUR_ENDPOINT) {
                 webhooks::delete(platform, &caller, &old.id)

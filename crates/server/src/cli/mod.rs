@@ -61,6 +61,10 @@ enum Command {
     /// Settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Print the OpenAPI document of the API (JSON).
+    Openapi,
+    /// Print who may call which route (Markdown).
+    Permissions,
     /// Print the version, the schema versions and the store engines.
     Version,
     /// Print the manual page.
@@ -135,6 +139,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
                 .config()
                 .map_err(Failure::from)
                 .and_then(|_| print("the settings fit\n")),
+            Command::Openapi => print(&openapi()),
+            Command::Permissions => print(&crate::entry::api::permissions()),
             Command::Version => print(&version()),
             Command::Man => manual(),
         }
@@ -173,6 +179,12 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::of(error)),
         _ => Ok(()),
     }
+}
+
+fn openapi() -> String {
+    // Only names and schemas: this can't fail.
+    let json = serde_json::to_string_pretty(&crate::entry::api::document());
+    json.unwrap_or_default() + "\n"
 }
 
 fn version() -> String {

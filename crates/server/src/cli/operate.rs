@@ -5,9 +5,10 @@ use crate::app;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
 use crate::features::domains::{self, Verification};
-use crate::features::keys::{self, Mode, NewKey, Permissions, Style};
-use crate::features::orgs;
+use crate::features::keys::{self, Networks, NewKey, Permissions, Restrictions, Style};
+use crate::features::orgs::{self, NewOrg, Plan};
 use crate::id::{Id as _, OrgId};
+use crate::mode::Mode;
 use crate::platform::store::{Schema, Store};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -24,15 +25,35 @@ pub(super) async fn migrate(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum PlanArg {
+    Free,
+    Pro,
+    Enterprise,
+}
+
+impl From<PlanArg> for Plan {
+    fn from(plan: PlanArg) -> Self {
+        match plan {
+            PlanArg::Free => Self::Free,
+            PlanArg::Pro => Self::Pro,
+            PlanArg::Enterprise => Self::Enterprise,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum OrgCommand {
     /// Create an organization and print its id.
     Create {
         /// What people call it.
         name: String,
-        /// free, pro or enterprise.
-        #[arg(long, default_value = "free")]
-        plan: String,
+        /// How fast it may call: free (10 requests a second), pro (100) or enterprise (see --rate).
+        #[arg(long, value_enum, default_value = "free")]
+        plan: PlanArg,
+        /// Requests a second of an organization on the enterprise plan; 1000 if not given.
+        #[arg(long, value_name = "REQUESTS")]
+        rate: Option<u32>,
     },
     /// List all organizations.
     List,
@@ -42,17 +63,25 @@ impl OrgCommand {
     pub(super) async fn run(self, config: &Config) -> Result<(), Failure> {
         let (platform, _lock) = app::open(config, Clock::System).await?;
         match self {
-            Self::Create { name, plan } => {
-                let org = orgs::create(&platform, &name, &plan, &config.vault.region)
-                    .await
-                    .map_err(Failure::of)?;
+            Self::Create { name, plan, rate } => {
+                let new = NewOrg {
+                    name: &name,
+                    plan: plan.into(),
+                    rate_per_second: rate,
+                    region: &config.vault.region,
+                };
+                let org = orgs::create(&platform, new).await.map_err(Failure::of)?;
                 print(&format!("{}\n", org.id))
             }
             Self::List => {
                 for org in orgs::list(&platform).await.map_err(Failure::of)? {
                     print(&format!(
                         "{}\t{}\t{}\t{}\t{}\n",
-                        org.id, org.plan, org.region, org.created_at, org.name
+                        org.id,
+                        org.plan.name(),
+                        org.region,
+                        org.created_at,
+                        org.name
                     ))?;
                 }
                 Ok(())
@@ -168,6 +197,12 @@ pub(super) enum KeyCommand {
         /// What it may do; may be repeated. `*` is everything.
         #[arg(long = "permission", default_value = "emails:send", value_name = "PERMISSION")]
         permissions: Vec<String>,
+        /// Network from which it may be used (address or CIDR); may be repeated. From anywhere if not given.
+        #[arg(long = "ip", value_name = "NETWORK")]
+        networks: Vec<String>,
+        /// Sending domain that it may use; may be repeated. Every domain of the organization if not given.
+        #[arg(long = "domain", value_name = "DOMAIN")]
+        domains: Vec<String>,
         /// When it stops working: a date or a time with offset.
         #[arg(long, value_name = "TIME")]
         expires_at: Option<String>,
@@ -182,6 +217,8 @@ impl KeyCommand {
             test,
             style,
             permissions,
+            networks,
+            domains,
             expires_at,
         } = self;
         let org = org_id(&org)?;
@@ -203,7 +240,17 @@ impl KeyCommand {
                 KeyStyle::Mp => Style::Mp,
             },
             permissions,
-            expires_at: expires_at.map(time).transpose()?,
+            restrictions: Restrictions {
+                networks: Networks::parse(&networks).map_err(|place| {
+                    Failure::Usage(format!(
+                        "--ip {}: expected an address or a network (CIDR)",
+                        networks[place]
+                    ))
+                })?,
+                domains,
+                rate: None,
+                expires_at: expires_at.map(time).transpose()?,
+            },
         };
         let (platform, _lock) = app::open(config, Clock::System).await?;
         let (id, key) = keys::create(&platform, &org, new).await.map_err(Failure::of)?;

@@ -138,6 +138,14 @@ settings! {
         /// Source address of webhook requests; the system's choice when empty.
         source_address: Option<IpAddr> = "",
     }
+    /// Who tells organizations about their keys.
+    [notices] NoticeSettings {
+        /// Sender of mail to organizations' security contacts, as `Name <address>`; its domain must be verified for `notices.org`. Empty
+        /// turns notices off: exposed and aging keys are then told by event, audit entry and log only.
+        from: Option<String> = "",
+        /// The organization that owns the sender's domain, and in whose list the notices appear.
+        org: Option<String> = "",
+    }
     /// What may be reached from here.
     [net] NetSettings {
         /// Private networks that webhooks may reach all the same (CIDR, separated by commas). Everything that is not public is

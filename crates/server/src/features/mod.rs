@@ -1,10 +1,12 @@
 //! The rules, a folder per feature. Each calls only features listed above it; work flows down the list through jobs.
 
+pub mod audit;
 pub mod delivery;
 pub mod domains;
 pub mod emails;
 pub mod events;
 pub mod keys;
+pub mod notices;
 pub mod orgs;
 pub mod webhooks;
 
@@ -15,11 +17,13 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
     [
         crate::platform::jobs::STATEMENTS,
         crate::platform::store::MAINTENANCE,
+        audit::STATEMENTS,
         orgs::STATEMENTS,
+        events::STATEMENTS,
         keys::STATEMENTS,
         domains::STATEMENTS,
-        events::STATEMENTS,
         emails::STATEMENTS,
+        notices::STATEMENTS,
         delivery::STATEMENTS,
         webhooks::STATEMENTS,
     ]

@@ -272,7 +272,7 @@ async fn wrong_values_and_arguments_are_refused_with_what_was_expected() {
     }
     assert!(
         installation
-            .refusal(&["org", "create", "x", "--plan", "gold"], 1)
+            .refusal(&["org", "create", "x", "--plan", "gold"], 2)
             .contains("free, pro, enterprise")
     );
 }

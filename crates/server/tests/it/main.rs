@@ -7,11 +7,13 @@
 
 mod harness;
 
+mod api;
 mod at_rest;
 mod cli;
 mod delivery;
 mod dkim;
 mod isolation;
+mod keys;
 mod send;
 mod statements;
 mod test_mode;

@@ -78,7 +78,7 @@ pub(super) struct Direct<'a> {
     ground: &'a Ground,
     platform: Platform,
     _lock: StoreLock,
-    caller: Arc<Caller>,
+    caller: Caller,
 }
 
 impl<'a> Direct<'a> {
@@ -130,14 +130,14 @@ pub(super) struct Sending {
 /// Sends e-mails without HTTPS, each task one at a time.
 pub(super) async fn send(
     platform: &Platform,
-    caller: &Arc<Caller>,
+    caller: &Caller,
     sending: Sending,
 ) -> Result<Measured, BenchError> {
     let fresh = Arc::new(Fresh::default());
     let mut tasks = JoinSet::new();
     let meter = Meter::start()?;
     for place in 0..sending.tasks as u64 {
-        let (platform, caller, fresh) = (platform.clone(), Arc::clone(caller), Arc::clone(&fresh));
+        let (platform, caller, fresh) = (platform.clone(), caller.clone(), Arc::clone(&fresh));
         tasks.spawn(async move { send_until(&platform, &caller, &fresh, sending, place).await });
     }
     let mut latencies = Vec::new();

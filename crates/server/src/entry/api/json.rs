@@ -28,6 +28,16 @@ pub(super) struct Received {
     _room: Option<SemaphorePermit<'static>>,
 }
 
+impl Received {
+    /// What an absent body stands for where every field is optional.
+    pub(super) fn empty_object() -> Self {
+        Self {
+            bytes: Bytes::from_static(b"{}"),
+            _room: None,
+        }
+    }
+}
+
 impl std::ops::Deref for Received {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
@@ -105,7 +115,8 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .and_then(|()| look.end())
         .map_err(|error| not_json(&error))?;
     let mut typed = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut typed).map_err(|error| misfit(&error))
+    serde_path_to_error::deserialize(&mut typed)
+        .map_err(|error| misfit(error.path(), &error.inner().to_string()))
 }
 
 /// serde's own words quote values of the wrong type; only our own refusals and the place are told.
@@ -123,9 +134,9 @@ fn not_json(error: &serde_json::Error) -> Problem {
     }
 }
 
-fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    let place = pointer(error.path());
-    let text = error.inner().to_string();
+/// What a value that does not fit its type is told, by place and by serde's words.
+pub(super) fn misfit(path: &serde_path_to_error::Path, text: &str) -> Problem {
+    let place = pointer(path);
     let words = text.split(" at line ").next().unwrap_or_default();
     if let Some(own) = words.strip_prefix(OWN_WORDS) {
         return Problem::invalid(place, own);

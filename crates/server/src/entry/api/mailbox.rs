@@ -1,9 +1,11 @@
 //! Mailboxes as callers write them: `"Name <address>"`, `{"email": …, "name": …}`, one or a list.
 
 use crate::features::emails::DraftError;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sealwright_mail::address::Mailbox;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer};
+use std::borrow::Cow;
 use std::fmt;
 
 /// One mailbox, not parsed yet.
@@ -42,6 +44,40 @@ impl MailboxList {
         }
         let parse = |(index, one): (usize, &MailboxField)| one.parse(&format!("{field}/{index}"));
         self.0.iter().enumerate().map(parse).collect()
+    }
+}
+
+/// One mailbox as a schema.
+fn one_mailbox() -> Schema {
+    json_schema!({
+        "anyOf": [
+            { "type": "string" },
+            {
+                "type": "object",
+                "properties": { "email": { "type": "string" }, "name": { "type": ["string", "null"] } },
+                "required": ["email"],
+                "additionalProperties": false
+            }
+        ]
+    })
+}
+
+impl JsonSchema for MailboxField {
+    fn schema_name() -> Cow<'static, str> {
+        "Mailbox".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        one_mailbox()
+    }
+}
+
+impl JsonSchema for MailboxList {
+    fn schema_name() -> Cow<'static, str> {
+        "Mailboxes".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<MailboxField>();
+        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }
 

@@ -1,45 +1,163 @@
 //! The `/v1` API: a file per resource, beside what all of them need.
 //!
-//! `json` reads bodies strictly, `caller` turns a key into a caller, `problem` is the only place with status codes.
+//! `route` is the table of routes, `guard` stands in front of every handler, `extract` reads what handlers take, `problem` is the only
+//! place with status codes.
 
-mod caller;
+mod api_keys;
 mod emails;
+mod exposed;
+mod extract;
+mod guard;
 mod json;
 mod mailbox;
+mod openapi;
 mod page;
 mod problem;
 mod request;
+mod route;
+mod settings;
 mod webhooks;
 
-pub use problem::Problem;
+pub use problem::{Code, Problem};
+pub use route::{Access, Route, Routes};
 
 use crate::features::emails::Fresh;
 use crate::features::keys::Authenticator;
 use crate::platform::Platform;
-use axum::Router;
-use axum::routing::{get, post};
+use Access::{Anyone, Authenticated, Needs};
+use aide::OperationOutput;
+use aide::generate::GenContext;
+use aide::openapi::{OpenApi, Operation, StatusCode as Status};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use http::StatusCode;
+use openapi::Document;
+use route::Table;
+use schemars::JsonSchema;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What the API's handlers are given.
 pub struct Api {
-    /// What features stand on.
-    pub platform: Platform,
-    /// Messages accepted a moment ago.
-    pub fresh: Arc<Fresh>,
-    /// Keys found good a moment ago.
-    pub authenticator: Authenticator,
+    platform: Platform,
+    fresh: Arc<Fresh>,
+    authenticator: Arc<Authenticator>,
+    routes: Routes,
+    document: Document,
 }
 
-/// The routes of the API, each answering problems in the API's own form.
-pub fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/v1/emails", post(emails::send).get(emails::list))
-        .route("/v1/emails/{id}", get(emails::get))
-        .route("/v1/emails/{id}/attempts", get(emails::attempts))
-        .route("/v1/webhooks", post(webhooks::create).get(webhooks::list))
-        .route("/v1/webhooks/{id}", get(webhooks::get).delete(webhooks::delete))
+/// One line a route: it is read by column.
+#[rustfmt::skip]
+fn table() -> Table {
+    let table = key_routes(webhook_routes(email_routes(Table::new())));
+    table
+        .get("/v1/settings", "getSettings", Needs("settings:read"), "Show the organization's settings", settings::get)
+        .patch("/v1/settings", "updateSettings", Needs("settings:write"), "Change the organization's settings", settings::change)
+        .get("/v1/me", "getMe", Authenticated, "Show who is calling", settings::me)
+        .get("/v1/openapi.json", "getOpenApi", Anyone, "This document", openapi::get)
+}
+
+#[rustfmt::skip]
+fn email_routes(table: Table) -> Table {
+    let attempts = "List the attempts to deliver an e-mail, each with its SMTP steps";
+    table
+        .post("/v1/emails", "sendEmail", Needs("emails:send"), "Send an e-mail", emails::send)
+        .get("/v1/emails", "listEmails", Needs("emails:read"), "List e-mails, newest first", emails::list)
+        .get("/v1/emails/{id}", "getEmail", Needs("emails:read"), "Show an e-mail with its timeline", emails::get)
+        .get("/v1/emails/{id}/attempts", "listAttempts", Needs("emails:read"), attempts, emails::attempts)
+}
+
+#[rustfmt::skip]
+fn webhook_routes(table: Table) -> Table {
+    let (create, read, delete) = (Needs("webhooks:create"), Needs("webhooks:read"), Needs("webhooks:delete"));
+    table
+        .post("/v1/webhooks", "createWebhook", create, "Make a webhook endpoint", webhooks::create)
+        .get("/v1/webhooks", "listWebhooks", read, "List webhook endpoints", webhooks::list)
+        .get("/v1/webhooks/{id}", "getWebhook", read, "Show a webhook endpoint", webhooks::get)
+        .delete("/v1/webhooks/{id}", "deleteWebhook", delete, "Delete a webhook endpoint", webhooks::delete)
+}
+
+#[rustfmt::skip]
+fn key_routes(table: Table) -> Table {
+    let (create, read) = (Needs("api-keys:create"), Needs("api-keys:read"));
+    let (update, delete) = (Needs("api-keys:update"), Needs("api-keys:delete"));
+    let rotate = "Replace an API key by a new one, with an overlap";
+    let report = "Report keys that have come to light";
+    table
+        .post("/v1/api-keys", "createApiKey", create, "Make an API key", api_keys::create)
+        .get("/v1/api-keys", "listApiKeys", read, "List API keys, newest first", api_keys::list)
+        .get("/v1/api-keys/{id}", "getApiKey", read, "Show an API key", api_keys::get)
+        .patch("/v1/api-keys/{id}", "updateApiKey", update, "Change an API key", api_keys::change)
+        .delete("/v1/api-keys/{id}", "deleteApiKey", delete, "Delete an API key", api_keys::delete)
+        .post("/v1/api-keys/{id}/rotate", "rotateApiKey", create, rotate, api_keys::rotate)
+        .post("/v1/secrets/exposed", "reportExposedSecrets", Anyone, report, exposed::report)
+}
+
+/// The table of routes: who may call what.
+pub fn routes() -> Routes {
+    table().finish().1
+}
+
+/// The table as a page of the documentation (Markdown).
+pub fn permissions() -> String {
+    route::page(&routes())
+}
+
+/// The OpenAPI document.
+pub fn document() -> OpenApi {
+    table().finish().2
+}
+
+/// The routes of the API, each guarded, each answering problems in the API's own form.
+pub fn router(platform: Platform, fresh: Arc<Fresh>, authenticator: Arc<Authenticator>) -> Router {
+    let (router, routes, document) = table().finish();
+    // Only names and schemas: this can't fail.
+    let document = serde_json::to_vec(&document).unwrap_or_default();
+    let api = Arc::new(Api {
+        platform,
+        fresh,
+        authenticator,
+        routes,
+        document: Document(document.into()),
+    });
+    router
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .fallback(async || Problem::no_route())
         .with_state(Arc::clone(&api))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(&api),
+            guard::guard,
+        ))
         .layer(axum::middleware::from_fn_with_state(api, request::observe))
+}
+
+/// An answer whose status is part of its type, so that the document tells it.
+struct Answered<const STATUS: u16, T>(T);
+
+/// The answer to a creation.
+type Created<T> = Answered<201, T>;
+/// The answer to what is taken and needs no other.
+type Accepted<T> = Answered<202, T>;
+
+impl<const STATUS: u16, T: Serialize> IntoResponse for Answered<STATUS, T> {
+    fn into_response(self) -> Response {
+        // Only statuses that exist are named above.
+        let status = StatusCode::from_u16(STATUS).unwrap_or(StatusCode::OK);
+        (status, Json(self.0)).into_response()
+    }
+}
+
+impl<const STATUS: u16, T: JsonSchema> OperationOutput for Answered<STATUS, T> {
+    type Inner = T;
+
+    fn inferred_responses(
+        ctx: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<Status>, aide::openapi::Response)> {
+        let answer = Json::<T>::operation_response(ctx, operation);
+        answer
+            .into_iter()
+            .map(|response| (Some(Status::Code(STATUS)), response))
+            .collect()
+    }
 }

@@ -2,52 +2,132 @@
 
 use super::request::RequestId;
 use crate::features::emails::{DraftError, ReadError, SendError};
-use crate::features::keys::Refused;
+use crate::features::keys::{ExposeError, KeyError, Refused};
+use crate::features::orgs::SettingsError;
 use crate::features::webhooks::WebhookError;
 use crate::id::Id as _;
 use crate::platform::store::StoreError;
 use crate::platform::vault::VaultError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Where the codes are explained.
 const DOCS: &str = "docs/errors.md";
 /// Seconds after which a caller may try again when the store is out of reach.
-const RETRY_AFTER_S: u16 = 2;
+const RETRY_AFTER_S: u32 = 2;
 
 /// A refusal or a failure.
 #[derive(Debug)]
 pub struct Problem {
-    status: StatusCode,
-    code: &'static str,
+    code: Code,
     message: String,
     param: Option<String>,
-    retry_after: Option<u16>,
+    retry_after: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct Envelope<'a> {
-    error: Body<'a>,
+/// A refusal as it is sent.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Refusal")]
+pub(super) struct Envelope {
+    /// What happened, and what to do next.
+    error: Body,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
-    code: &'a str,
-    message: &'a str,
+#[schemars(rename = "RefusalError")]
+struct Body {
+    /// The stable code.
+    code: Code,
+    /// For people.
+    message: String,
+    /// The field, header or parameter that is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    param: Option<&'a str>,
-    request_id: &'a str,
+    param: Option<String>,
+    /// The request's id, which the operator's log has, too.
+    request_id: String,
+    /// Where the code is explained.
     docs: String,
+    /// Seconds after which to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry_after: Option<u16>,
+    retry_after: Option<u32>,
+}
+
+macro_rules! codes {
+    ($($name:ident = $text:literal $status:ident;)*) => {
+        /// Every code that the API may answer.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[schemars(rename = "RefusalCode")]
+        pub enum Code {
+            $(
+                #[doc = $text]
+                $name,
+            )*
+        }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &'static [Code] = &[$(Self::$name),*];
+
+            /// The code as it is sent.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+
+            /// The status that goes with it.
+            pub fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$name => StatusCode::$status,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidParameter = "invalid_parameter" BAD_REQUEST;
+    InvalidFrom = "invalid_from" BAD_REQUEST;
+    InvalidTo = "invalid_to" BAD_REQUEST;
+    InvalidJson = "invalid_json" BAD_REQUEST;
+    InvalidPath = "invalid_path" BAD_REQUEST;
+    ApiKeyInUrl = "api_key_in_url" BAD_REQUEST;
+    ConfirmationRequired = "confirmation_required" BAD_REQUEST;
+    DomainUnverified = "domain_unverified" BAD_REQUEST;
+    Unauthorized = "unauthorized" UNAUTHORIZED;
+    Forbidden = "forbidden" FORBIDDEN;
+    ForbiddenEscalation = "forbidden_escalation" FORBIDDEN;
+    IpNotAllowed = "ip_not_allowed" FORBIDDEN;
+    DomainNotAllowed = "domain_not_allowed" FORBIDDEN;
+    BrowserUseForbidden = "browser_use_forbidden" FORBIDDEN;
+    HttpsRequired = "https_required" FORBIDDEN;
+    RequestBlocked = "request_blocked" FORBIDDEN;
+    LimitReached = "limit_reached" FORBIDDEN;
+    NotFound = "not_found" NOT_FOUND;
+    MethodNotAllowed = "method_not_allowed" METHOD_NOT_ALLOWED;
+    RequestTimeout = "request_timeout" REQUEST_TIMEOUT;
+    IdempotencyKeyConflict = "idempotency_key_conflict" CONFLICT;
+    CannotDeleteSelf = "cannot_delete_self" CONFLICT;
+    KeyAlreadyRotated = "key_already_rotated" CONFLICT;
+    KeyRevoked = "key_revoked" CONFLICT;
+    ContentExpired = "content_expired" GONE;
+    RequestTooLarge = "request_too_large" PAYLOAD_TOO_LARGE;
+    UnsupportedContentType = "unsupported_content_type" UNSUPPORTED_MEDIA_TYPE;
+    RateLimitExceeded = "rate_limit_exceeded" TOO_MANY_REQUESTS;
+    TooManyFailures = "too_many_failures" TOO_MANY_REQUESTS;
+    InternalError = "internal_error" INTERNAL_SERVER_ERROR;
+    StorageUnavailable = "storage_unavailable" SERVICE_UNAVAILABLE;
+    OutcomeUnknown = "outcome_unknown" SERVICE_UNAVAILABLE;
+    Overloaded = "overloaded" SERVICE_UNAVAILABLE;
 }
 
 impl Problem {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
-            status,
             code,
             message: message.into(),
             param: None,
@@ -59,42 +139,37 @@ impl Problem {
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
         let param = param.into();
         let code = match param.split('/').next() {
-            Some("from") => "invalid_from",
-            Some("to" | "cc" | "bcc") => "invalid_to",
-            _ => "invalid_parameter",
+            Some("from") => Code::InvalidFrom,
+            Some("to" | "cc" | "bcc") => Code::InvalidTo,
+            _ => Code::InvalidParameter,
         };
         Self {
             param: Some(param),
-            ..Self::new(StatusCode::BAD_REQUEST, code, message)
+            ..Self::new(code, message)
         }
     }
 
     /// The body is not JSON.
     pub fn not_json(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "invalid_json", message)
+        Self::new(Code::InvalidJson, message)
     }
 
     /// The body is not of the type that is read here.
     pub fn content_type() -> Self {
         let message = "send the body as application/json, without Content-Encoding";
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_content_type",
-            message,
-        )
+        Self::new(Code::UnsupportedContentType, message)
     }
 
     /// The body is too large.
     pub fn too_large(max: usize) -> Self {
         let message = format!("the request body may have at most {max} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
+        Self::new(Code::RequestTooLarge, message)
     }
 
     /// The body did not arrive in time.
     pub fn too_slow() -> Self {
         Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "request_timeout",
+            Code::RequestTimeout,
             "the request body did not arrive in time; send it again",
         )
     }
@@ -102,20 +177,55 @@ impl Problem {
     /// No key, or not one that works. The same words for every reason that a guesser could learn from.
     pub fn unauthorized() -> Self {
         let message = "Invalid API key: send a valid one as Authorization: Bearer <key>";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+        Self::new(Code::Unauthorized, message)
     }
 
     /// The key may not do this.
     pub fn forbidden(permission: &str) -> Self {
         let message = format!("API key lacks required permission: {permission}");
-        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+        Self::new(Code::Forbidden, message)
+    }
+
+    /// A key that may do everything, also what comes later, must be asked for in so many words.
+    pub fn confirmation_required() -> Self {
+        let message = "\"*\" is everything, also what is added later; name the permissions that are needed, or send allPermissions: true \
+                       with it";
+        Self {
+            param: Some("permissions".to_owned()),
+            ..Self::new(Code::ConfirmationRequired, message)
+        }
+    }
+
+    /// A key in a URL: it is in logs and histories by now.
+    pub fn api_key_in_url() -> Self {
+        let message = "API keys belong into the header Authorization: Bearer <key>, never into a URL; a key that was sent this way is \
+                       taken for exposed, so replace it";
+        Self::new(Code::ApiKeyInUrl, message)
+    }
+
+    /// A key in a browser: whoever opens the page has it.
+    pub fn browser_use_forbidden() -> Self {
+        let message = "API keys are for servers; a page uses its user's session instead, and a key that was sent by a browser is taken \
+                       for exposed, so replace it";
+        Self::new(Code::BrowserUseForbidden, message)
+    }
+
+    /// Plain HTTP.
+    pub fn https_required() -> Self {
+        let message = "the API speaks HTTPS only; a key that was sent this way is revoked, because whoever was on the way has it";
+        Self::new(Code::HttpsRequired, message)
+    }
+
+    /// The path is not in the one form that paths have here.
+    pub fn invalid_path() -> Self {
+        let message = "a path here has letters, digits, - . _ ~ and single slashes, nothing encoded and no dot segments";
+        Self::new(Code::InvalidPath, message)
     }
 
     /// There is no such thing, or it belongs to somebody else.
     pub fn not_found(what: &str) -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
+            Code::NotFound,
             format!("there is no such {what}; check the id and the key's mode"),
         )
     }
@@ -123,8 +233,7 @@ impl Problem {
     /// There is no such route.
     pub fn no_route() -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
+            Code::NotFound,
             "there is nothing at this path; the API's routes begin with /v1/",
         )
     }
@@ -132,19 +241,18 @@ impl Problem {
     /// The route has no such method.
     pub fn method_not_allowed() -> Self {
         Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
+            Code::MethodNotAllowed,
             "this path does not take this method; see the Allow header",
         )
     }
 
     fn conflict(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "idempotency_key_conflict", message)
+        Self::new(Code::IdempotencyKeyConflict, message)
     }
 
     fn unavailable() -> Self {
         let message = "the store is unavailable; nothing was accepted; try again, with the same Idempotency-Key if there was one";
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", message);
+        let problem = Self::new(Code::StorageUnavailable, message);
         Self {
             retry_after: Some(RETRY_AFTER_S),
             ..problem
@@ -154,7 +262,7 @@ impl Problem {
     fn commit_unknown() -> Self {
         let message = "the store went away while it was committing, so the outcome is not known; send the request again with the \
                        same Idempotency-Key to learn it";
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "outcome_unknown", message);
+        let problem = Self::new(Code::OutcomeUnknown, message);
         Self {
             retry_after: Some(RETRY_AFTER_S),
             ..problem
@@ -164,28 +272,33 @@ impl Problem {
     /// Something that should not happen; the log has more, under the request's id.
     pub fn internal() -> Self {
         let message = "something went wrong here; the operator finds more in the log under this request id";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message)
+        Self::new(Code::InternalError, message)
     }
 
     /// The answer to this request.
     pub fn answer(&self, request: &RequestId) -> Response {
         let body = Body {
             code: self.code,
-            message: &self.message,
-            param: self.param.as_deref(),
-            request_id: request.as_str(),
-            docs: format!("{DOCS}#{}", self.code),
+            message: self.message.clone(),
+            param: self.param.clone(),
+            request_id: request.as_str().to_owned(),
+            docs: format!("{DOCS}#{}", self.code.name()),
             retry_after: self.retry_after,
         };
         // Only text and numbers: this can't fail.
         let json = serde_json::to_vec(&Envelope { error: body }).unwrap_or_default();
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], json).into_response();
+        let mut response = (
+            self.code.status(),
+            [(header::CONTENT_TYPE, "application/json")],
+            json,
+        )
+            .into_response();
         if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.code == Code::Unauthorized {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -198,9 +311,14 @@ impl Problem {
 #[derive(Debug, Clone)]
 pub(super) struct Carried(pub(super) std::sync::Arc<Problem>);
 
+/// The table describes refusals once for all routes (`openapi::refusals`).
+impl aide::OperationOutput for Problem {
+    type Inner = Self;
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.code.status().into_response();
         response
             .extensions_mut()
             .insert(Carried(std::sync::Arc::new(self)));
@@ -228,8 +346,7 @@ impl From<VaultError> for Problem {
         match error {
             VaultError::Keyring(error) => error.into(),
             VaultError::Forgotten => Self::new(
-                StatusCode::GONE,
-                "content_expired",
+                Code::ContentExpired,
                 "the content was forgotten when its retention ended",
             ),
             error @ (VaultError::Tampered { .. } | VaultError::Root(_)) => {
@@ -244,6 +361,7 @@ impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Unknown | Refused::Revoked | Refused::Expired => Self::unauthorized(),
+            Refused::Network => Self::new(Code::IpNotAllowed, refused.to_string()),
             Refused::Store(error) => error.into(),
             Refused::Vault(error) => error.into(),
         }
@@ -262,7 +380,14 @@ impl From<SendError> for Problem {
         match error {
             SendError::Draft(error) => error.into(),
             SendError::DomainUnverified(_) => {
-                let problem = Self::new(StatusCode::BAD_REQUEST, "domain_unverified", text);
+                let problem = Self::new(Code::DomainUnverified, text);
+                Self {
+                    param: Some("from".into()),
+                    ..problem
+                }
+            }
+            SendError::DomainNotAllowed(_) => {
+                let problem = Self::new(Code::DomainNotAllowed, text);
                 Self {
                     param: Some("from".into()),
                     ..problem
@@ -285,6 +410,49 @@ impl From<ReadError> for Problem {
     }
 }
 
+impl From<ExposeError> for Problem {
+    fn from(error: ExposeError) -> Self {
+        match error {
+            ExposeError::Store(error) => error.into(),
+            ExposeError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(error: KeyError) -> Self {
+        let text = error.to_string();
+        match error {
+            KeyError::Name => Self::invalid("name", text),
+            KeyError::Domain(place) => Self::invalid(format!("domainRestrictions/{place}"), text),
+            KeyError::Domains => Self::invalid("domainRestrictions", text),
+            KeyError::Expiry(_) => Self::invalid("expiresAt", text),
+            KeyError::Stronger => Self::new(Code::ForbiddenEscalation, text),
+            KeyError::TooMany => Self::new(Code::LimitReached, text),
+            KeyError::Unknown => Self::not_found("API key"),
+            KeyError::Itself => Self::new(Code::CannotDeleteSelf, text),
+            KeyError::Replaced => Self::new(Code::KeyAlreadyRotated, text),
+            KeyError::Revoked => Self::new(Code::KeyRevoked, text),
+            KeyError::Store(error) => error.into(),
+            KeyError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<SettingsError> for Problem {
+    fn from(error: SettingsError) -> Self {
+        let text = error.to_string();
+        match error {
+            SettingsError::Contact(_) => Self::invalid("securityContact", text),
+            SettingsError::Age => Self::invalid("apiKeyMaxAgeDays", text),
+            SettingsError::Origin(place) => Self::invalid(format!("browserOrigins/{place}"), text),
+            SettingsError::Origins => Self::invalid("browserOrigins", text),
+            SettingsError::Store(error) => error.into(),
+            SettingsError::Vault(error) => error.into(),
+        }
+    }
+}
+
 impl From<WebhookError> for Problem {
     fn from(error: WebhookError) -> Self {
         let text = error.to_string();
@@ -293,7 +461,7 @@ impl From<WebhookError> for Problem {
             WebhookError::Event(place) => Self::invalid(format!("events/{place}"), text),
             WebhookError::EventCount => Self::invalid("events", text),
             WebhookError::Description => Self::invalid("description", text),
-            WebhookError::TooMany => Self::new(StatusCode::FORBIDDEN, "limit_reached", text),
+            WebhookError::TooMany => Self::new(Code::LimitReached, text),
             WebhookError::Unknown => Self::not_found("webhook endpoint"),
             WebhookError::Store(error) => error.into(),
             WebhookError::Vault(error) => error.into(),

@@ -4,14 +4,17 @@
 
 use super::Api;
 use super::problem::Carried;
+use crate::entry::edge::Peer;
+use crate::features::audit::Origin;
 use crate::id::Id as _;
 pub(super) use crate::id::RequestId;
+use crate::limits::AGENT_CHARS_MAX;
 use crate::metrics::RequestLabels;
 use crate::platform::vault::random;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -27,7 +30,13 @@ pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, n
         .get::<MatchedPath>()
         .map_or("(none)", MatchedPath::as_str)
         .to_owned();
+    let origin = Origin {
+        address: request.extensions().get::<Peer>().map(|peer| peer.address),
+        agent: agent(request.headers()),
+        request: Some(id.clone()),
+    };
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(origin);
     let mut response = next.run(request).await;
     if let Some(Carried(problem)) = response.extensions_mut().remove::<Carried>() {
         let allow = response.headers_mut().remove(header::ALLOW);
@@ -62,4 +71,11 @@ pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, n
     let route = &labels.route;
     tracing::debug!(request = %id, %method, route, status, elapsed_us = elapsed.as_micros() as u64, "answered");
     response
+}
+
+/// Printable characters of the User-Agent, up to a limit.
+fn agent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    let printable = text.chars().filter(|c| !c.is_control());
+    Some(printable.take(AGENT_CHARS_MAX).collect())
 }

@@ -1,26 +1,32 @@
 //! `/v1/webhooks`.
 
-use super::page::{List, Query};
-use super::{Api, Problem, caller, json};
+use super::extract::{Body, IdText, Limit, PathId, Query, Who, present};
+use super::page::{Deleted, List};
+use super::{Answered, Api, Created, Problem};
 use crate::features::webhooks::{self, Endpoint};
 use crate::id::{Id as _, WebhookId};
-use crate::limits::SMALL_BODY_BYTES_MAX;
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
-use http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-#[derive(Deserialize)]
+/// Where events are to go.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewWebhook {
+pub(super) struct NewWebhook {
+    /// An https URL that everybody can reach.
     url: String,
+    /// `*`, `email.*`, or names of events.
+    #[schemars(length(min = 1, max = 50))]
     events: Vec<String>,
+    /// What it is for.
+    #[schemars(length(max = 255))]
     description: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A webhook endpoint.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Webhook {
     id: String,
@@ -59,46 +65,43 @@ impl From<Endpoint> for Webhook {
     }
 }
 
-#[derive(Serialize)]
-pub(super) struct Deleted {
-    id: String,
-    object: &'static str,
-    deleted: bool,
+/// Which endpoints to list.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhooksQuery {
+    /// How many to show.
+    #[serde(default, deserialize_with = "present")]
+    limit: Option<Limit>,
+    /// Show those after this one.
+    #[serde(default, deserialize_with = "present")]
+    starting_after: Option<IdText<WebhookId>>,
 }
 
 pub(super) async fn create(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<(StatusCode, Json<Webhook>), Problem> {
-    let caller = caller::authorise(&api, &headers, "webhooks:create").await?;
-    let new: NewWebhook = json::parse(&json::read(&headers, body, SMALL_BODY_BYTES_MAX).await?)?;
+    Who(caller): Who,
+    body: Body<NewWebhook>,
+) -> Result<Created<Webhook>, Problem> {
+    let (new, _room) = body.into_parts();
     let created = webhooks::create(&api.platform, &caller, &new.url, new.events, new.description).await?;
     let secret = Some(created.secret.expose().clone());
-    Ok((
-        StatusCode::CREATED,
-        Json(Webhook {
-            secret,
-            ..created.endpoint.into()
-        }),
-    ))
+    Ok(Answered(Webhook {
+        secret,
+        ..created.endpoint.into()
+    }))
 }
 
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Who(caller): Who,
+    Query(query): Query<WebhooksQuery>,
 ) -> Result<Json<List<Webhook>>, Problem> {
-    let caller = caller::authorise(&api, &headers, "webhooks:read").await?;
-    let mut query = Query::parse(query.as_deref())?;
-    let limit = usize::try_from(query.take_limit()?).unwrap_or(0);
-    let after: Option<WebhookId> = query.take_id("starting_after")?;
-    query.end()?;
+    let limit = usize::try_from(Limit::get(query.limit)).unwrap_or(0);
     let all = webhooks::list(&api.platform, &caller).await?;
     let total = all.len();
-    let start = after.map_or(0, |id| {
+    let start = query.starting_after.map_or(0, |after| {
         all.iter()
-            .position(|endpoint| endpoint.id == id)
+            .position(|endpoint| endpoint.id == after.0)
             .map_or(total, |place| place + 1)
     });
     let data: Vec<Webhook> = all
@@ -108,35 +111,23 @@ pub(super) async fn list(
         .map(Webhook::from)
         .collect();
     let has_more = start + data.len() < total;
-    Ok(Json(List::new(
-        data,
-        has_more,
-        i64::try_from(total).unwrap_or(i64::MAX),
-        false,
-    )))
+    let total = i64::try_from(total).unwrap_or(i64::MAX);
+    Ok(Json(List::new(data, has_more, total, false)))
 }
 
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    Who(caller): Who,
+    PathId(id): PathId<WebhookId>,
 ) -> Result<Json<Webhook>, Problem> {
-    let caller = caller::authorise(&api, &headers, "webhooks:read").await?;
-    let id = WebhookId::parse(&id).ok_or_else(|| Problem::not_found("webhook endpoint"))?;
     Ok(Json(webhooks::get(&api.platform, &caller, &id).await?.into()))
 }
 
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    Who(caller): Who,
+    PathId(id): PathId<WebhookId>,
 ) -> Result<Json<Deleted>, Problem> {
-    let caller = caller::authorise(&api, &headers, "webhooks:delete").await?;
-    let id = WebhookId::parse(&id).ok_or_else(|| Problem::not_found("webhook endpoint"))?;
     webhooks::delete(&api.platform, &caller, &id).await?;
-    Ok(Json(Deleted {
-        id: id.to_string(),
-        object: "webhook",
-        deleted: true,
-    }))
+    Ok(Json(Deleted::new(id.as_str(), "webhook")))
 }

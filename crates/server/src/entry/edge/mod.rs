@@ -16,7 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +28,13 @@ use tokio_rustls::TlsAcceptor;
 const H2_PING_EVERY: Duration = Duration::from_secs(20);
 /// Rest after the system refused a new connection (out of descriptors, usually).
 const REST_AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
+
+/// Who is at the other end; every request carries it as an extension.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// The client's address.
+    pub address: IpAddr,
+}
 
 /// A listener that is bound and not accepting yet.
 pub struct Listener {
@@ -65,13 +72,13 @@ impl Listener {
                 slot = Arc::clone(&slots).acquire_owned() => {
                     let Ok(slot) = slot else { break };
                     tokio::select! {
-                        accepted = self.socket.accept() => accepted.map(|(stream, _)| (stream, slot)),
+                        accepted = self.socket.accept() => accepted.map(|(stream, from)| (stream, from, slot)),
                         () = stop.wait() => break,
                     }
                 }
                 () = stop.wait() => break,
             };
-            let (stream, slot) = match accepted {
+            let (stream, from, slot) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -81,7 +88,8 @@ impl Listener {
             };
             let (tls, router, watcher) = (self.tls.clone(), router.clone(), graceful.watcher());
             tokio::spawn(async move {
-                connection(stream, tls, router, watcher).await;
+                let address = from.ip().to_canonical();
+                connection(stream, Peer { address }, tls, router, watcher).await;
                 drop(slot);
             });
         }
@@ -92,17 +100,23 @@ impl Listener {
     }
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, router: Router, watcher: Watcher) {
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    watcher: Watcher,
+) {
     // Answers are small and should leave at once; a socket that refuses the option still works.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return http(stream, Version::Http1, router, watcher).await;
+        return http(stream, peer, Version::Http1, router, watcher).await;
     };
     match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => {
             let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let version = if is_http2 { Version::Http2 } else { Version::Http1 };
-            http(stream, version, router, watcher).await;
+            http(stream, peer, version, router, watcher).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -115,7 +129,7 @@ enum Version {
     Http2,
 }
 
-async fn http<S>(stream: S, version: Version, router: Router, watcher: Watcher)
+async fn http<S>(stream: S, peer: Peer, version: Version, router: Router, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -140,8 +154,9 @@ where
     let was_used = Arc::new(Notify::new());
     let first = Arc::clone(&was_used);
     let router = TowerToHyperService::new(router);
-    let service = hyper::service::service_fn(move |request| {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         first.notify_one();
+        request.extensions_mut().insert(peer);
         router.call(request)
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);

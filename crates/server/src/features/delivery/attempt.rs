@@ -8,9 +8,9 @@ use crate::clock::Timestamp;
 use crate::features::emails::{
     self, AttemptOutcome, Destined, Mailed, NewAttempt, Outcome, ReadError, RecipientOutcome, Status,
 };
-use crate::features::keys::Mode;
 use crate::id::{AttemptId, EmailId, Id as _};
 use crate::metrics::KindLabel;
+use crate::mode::Mode;
 use crate::platform::jobs::{self, Job, JobError, Kind, Settled, settle};
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Class, OrgVault, VaultError, random};

@@ -3,10 +3,11 @@
 use super::{Draft, DraftError, Fresh, Head, Kind, store, text};
 use crate::clock::Timestamp;
 use crate::features::domains;
-use crate::features::events::{self, About, Event, Type};
-use crate::features::keys::{Caller, Mode};
+use crate::features::events::{self, About, Event, Scalar, Type};
+use crate::features::keys::{self, Caller, Channel, ExposeError, Key};
 use crate::id::{EmailId, Id as _};
 use crate::limits::MESSAGE_BYTES_MAX;
+use crate::mode::Mode;
 use crate::platform::Platform;
 use crate::platform::jobs::{self, Kind as JobKind};
 use crate::platform::store::{OrgTx, StoreError};
@@ -19,6 +20,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
+/// Keys looked up for one mail; one that holds more was made to cost us look-ups.
+const KEYS_BURNED_MAX: usize = 20;
 /// Layouts under way at once: the threads they run on sign mail, too.
 static DERIVING: Semaphore = Semaphore::const_new(2);
 
@@ -63,6 +66,9 @@ pub enum SendError {
     /// The sender's domain is not verified.
     #[error("the domain {0} is not verified for sending; add it, publish its records and verify it first")]
     DomainUnverified(String),
+    /// The key is restricted to other domains.
+    #[error("this API key may not send from the domain {0}; it is restricted to others")]
+    DomainNotAllowed(String),
     /// The key was used for another request.
     #[error("this idempotency key was used for a different request; use a new key for a new e-mail")]
     IdempotencyConflict,
@@ -72,6 +78,15 @@ pub enum SendError {
     /// The vault failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
+}
+
+impl From<ExposeError> for SendError {
+    fn from(error: ExposeError) -> Self {
+        match error {
+            ExposeError::Store(error) => error.into(),
+            ExposeError::Vault(error) => error.into(),
+        }
+    }
 }
 
 /// Accepts an e-mail. `answer` renders what a replay of the same request shall be told.
@@ -84,6 +99,11 @@ pub async fn send(
     answer: impl Fn(&Accepted) -> Vec<u8> + Send,
 ) -> Result<Sent, SendError> {
     draft.check()?;
+    let domain = draft.from.address.domain().as_str();
+    if !caller.restrictions.allow_domain(domain) {
+        return Err(SendError::DomainNotAllowed(domain.to_owned()));
+    }
+    burn_keys_in(platform, caller, &draft).await?;
     let vault = platform.vault.org(&caller.org).await?;
     let (prepared, message) = prepare(platform, &vault, caller, draft, idempotency, answer).await?;
     let id = prepared.id.clone();
@@ -110,6 +130,28 @@ pub async fn send(
             Ok(Sent::Replayed(vault.open(cell, &sealed).await?))
         }
     }
+}
+
+/// Whoever reads this mail, its archive or its log would have the key: it is burned before the mail is accepted, and the mail goes its way.
+async fn burn_keys_in(platform: &Platform, caller: &Caller, draft: &Draft) -> Result<(), SendError> {
+    let metadata = draft.metadata.iter().filter_map(|(_, value)| match value {
+        Scalar::Text(text) => Some(text.as_str()),
+        Scalar::Bool(_) | Scalar::Number(_) => None,
+    });
+    let texts = [
+        Some(draft.subject.as_str()),
+        draft.html.as_deref(),
+        draft.text.as_deref(),
+    ];
+    let keys = texts
+        .into_iter()
+        .flatten()
+        .chain(metadata)
+        .flat_map(Key::find_all);
+    for key in keys.take(KEYS_BURNED_MAX) {
+        keys::expose(platform, key.expose(), Channel::Mail, &caller.origin).await?;
+    }
+    Ok(())
 }
 
 /// Everything that the unit of work stores.

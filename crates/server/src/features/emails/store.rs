@@ -65,7 +65,13 @@ pub(super) async fn insert(tx: &OrgTx, new: &Prepared) -> Result<(), StoreError>
     let caller = &new.caller;
     tx.execute(
         &INSERT,
-        params![&new.id, caller.mode.name(), &caller.key, &new.head_sealed, new.at],
+        params![
+            &new.id,
+            caller.mode.name(),
+            caller.actor.as_str(),
+            &new.head_sealed,
+            new.at
+        ],
     )
     .await?;
     tx.execute(

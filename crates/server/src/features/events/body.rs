@@ -22,7 +22,7 @@ struct Body<'a, D> {
 }
 
 pub(super) fn json<D: Serialize>(id: &EventId, about: &About<'_>, data: &D) -> String {
-    let mode = (about.mode == crate::features::keys::Mode::Test).then(|| about.mode.name());
+    let mode = (about.mode == crate::mode::Mode::Test).then(|| about.mode.name());
     let body = Body {
         id,
         kind: about.kind.name(),

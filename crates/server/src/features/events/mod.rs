@@ -10,18 +10,14 @@ pub use body::{Metadata, Scalar, plain_number};
 pub use store::ALL as STATEMENTS;
 
 use crate::clock::Timestamp;
-use crate::features::keys::Mode;
 use crate::id::{EmailId, EventId, Id as _};
+use crate::mode::Mode;
 use crate::platform::jobs::{self, Kind};
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
 use serde::Serialize;
 
 /// The kinds of events.
-#[allow(
-    clippy::enum_variant_names,
-    reason = "e-mails are only the first area that has events"
-)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     /// Accepted for sending.
@@ -38,11 +34,15 @@ pub enum Type {
     EmailComplained,
     /// Not sent because the recipient is suppressed.
     EmailSuppressed,
+    /// An API key was seen where it must not be.
+    ApiKeyExposed,
+    /// An API key should be replaced.
+    ApiKeyRotationDue,
 }
 
 impl Type {
     /// All types.
-    pub const ALL: [Type; 7] = [
+    pub const ALL: [Type; 9] = [
         Self::EmailSent,
         Self::EmailDelivered,
         Self::EmailDeferred,
@@ -50,6 +50,8 @@ impl Type {
         Self::EmailFailed,
         Self::EmailComplained,
         Self::EmailSuppressed,
+        Self::ApiKeyExposed,
+        Self::ApiKeyRotationDue,
     ];
 
     /// The type as it is stored, shown and subscribed to.
@@ -62,6 +64,8 @@ impl Type {
             Self::EmailFailed => "email.failed",
             Self::EmailComplained => "email.complained",
             Self::EmailSuppressed => "email.suppressed",
+            Self::ApiKeyExposed => "api_key.exposed",
+            Self::ApiKeyRotationDue => "api_key.rotation_due",
         }
     }
 }

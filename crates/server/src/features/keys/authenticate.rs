@@ -1,22 +1,25 @@
 //! From the text in a request to a [`Caller`]: all policy about keys on one screen.
 
 use super::format::Key;
-use super::{Caller, store};
+use super::{Caller, Usage, store};
 use crate::clock::Timestamp;
+use crate::features::audit::Origin;
+use crate::id::Id as _;
 use crate::platform::Platform;
 use crate::platform::store::StoreError;
 use crate::platform::vault::{Cell, VaultError};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 
-/// How long a key that was found good is not asked for again. Bounds how long a revoked key still works: the promise is one second.
+/// How long a key that was found good is not asked for again. Bounds how long a revoked or newly restricted key still works, on every node:
+/// the promise is one second.
 const REMEMBERED_FOR: Duration = Duration::from_millis(500);
 /// Keys remembered at once; past it the memory starts anew.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Why a key was not accepted. Callers are told the same for all but the last two.
+/// Why a key was not accepted. Callers are told the same for the first three.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     /// Not the form of a key, or no such key.
@@ -25,9 +28,12 @@ pub enum Refused {
     /// It was revoked.
     #[error("the API key was revoked")]
     Revoked,
-    /// Its time is over.
+    /// Its time is over, or it is older than the organization allows.
     #[error("the API key has expired")]
     Expired,
+    /// It may not be used from this address.
+    #[error("Access denied. Your IP address is not allowed.")]
+    Network,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -36,60 +42,93 @@ pub enum Refused {
     Vault(#[from] VaultError),
 }
 
-/// When a key was found good, and who calls with it.
-type Remembered = (Timestamp, Arc<Caller>);
+/// A key that was found good.
+struct Known {
+    at: Timestamp,
+    good_until: Option<Timestamp>,
+    caller: Caller,
+}
 
-/// Knows the keys that were good a moment ago.
+/// Knows the keys that were good a moment ago, and when each was used.
 #[derive(Default)]
 pub struct Authenticator {
-    remembered: RwLock<HashMap<Vec<u8>, Remembered>>,
+    remembered: RwLock<HashMap<Vec<u8>, Known>>,
+    /// Uses that are not written down yet.
+    pub usage: Usage,
 }
 
 impl Authenticator {
     /// Finds who calls with this key. A text that is not a key costs no query.
-    pub async fn caller(&self, platform: &Platform, text: &str) -> Result<Arc<Caller>, Refused> {
+    pub async fn caller(&self, platform: &Platform, text: &str, origin: Origin) -> Result<Caller, Refused> {
         let key = Key::parse(text).ok_or(Refused::Unknown)?;
         let digest = key.digest();
         let lookup = platform.vault.key_lookup(&digest);
         let now = platform.clock.now();
-        if let Some(caller) = self.remembered(&lookup, now) {
-            return Ok(caller);
-        }
-        let row = store::find(&platform.store, lookup.clone())
-            .await?
-            .ok_or(Refused::Unknown)?;
-        let vault = platform.vault.org(&row.caller.org).await?;
-        let cell = Cell {
-            table: "api_keys",
-            column: "digest_sealed",
-            row: crate::id::Id::as_str(&row.caller.key),
+        let caller = match self.remembered(&lookup, now) {
+            Some(caller) => caller,
+            None => {
+                let row = verified(platform, &key, &digest, lookup.clone()).await?;
+                if row.revoked_at.is_some_and(|at| at <= now) {
+                    return Err(Refused::Revoked);
+                }
+                if row.good_until.is_some_and(|until| until <= now) {
+                    return Err(Refused::Expired);
+                }
+                self.remember(lookup, now, row.good_until, row.caller.clone());
+                row.caller
+            }
         };
-        let kept = vault.open(cell, &row.digest_sealed).await?;
-        if !bool::from(kept.as_slice().ct_eq(&digest)) || row.caller.mode != key.mode() {
-            return Err(Refused::Unknown);
+        let caller = Caller { origin, ..caller };
+        if !caller.restrictions.networks.allow(caller.origin.address) {
+            self.usage.refused(&caller, now);
+            return Err(Refused::Network);
         }
-        if row.revoked_at.is_some_and(|at| at <= now) {
-            return Err(Refused::Revoked);
-        }
-        if row.expires_at.is_some_and(|at| at <= now) {
-            return Err(Refused::Expired);
-        }
-        let caller = Arc::new(row.caller);
-        self.remember(lookup, now, Arc::clone(&caller));
+        self.usage.used(&caller, now);
         Ok(caller)
     }
 
-    fn remembered(&self, lookup: &[u8], now: Timestamp) -> Option<Arc<Caller>> {
+    fn remembered(&self, lookup: &[u8], now: Timestamp) -> Option<Caller> {
         let remembered = self.remembered.read().unwrap_or_else(PoisonError::into_inner);
-        let (at, caller) = remembered.get(lookup)?;
-        (*at <= now && now.since(*at) < REMEMBERED_FOR).then(|| Arc::clone(caller))
+        let known = remembered.get(lookup)?;
+        let is_fresh = known.at <= now && now.since(known.at) < REMEMBERED_FOR;
+        let is_good = known.good_until.is_none_or(|until| now < until);
+        (is_fresh && is_good).then(|| known.caller.clone())
     }
 
-    fn remember(&self, lookup: Vec<u8>, now: Timestamp, caller: Arc<Caller>) {
+    fn remember(&self, lookup: Vec<u8>, at: Timestamp, good_until: Option<Timestamp>, caller: Caller) {
         let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
         }
-        remembered.insert(lookup, (now, caller));
+        let known = Known {
+            at,
+            good_until,
+            caller,
+        };
+        remembered.insert(lookup, known);
+    }
+}
+
+/// The row of this very key, good or not: the sealed digest must be that of the text, the mode that of its prefix.
+pub(super) async fn verified(
+    platform: &Platform,
+    key: &Key,
+    digest: &[u8; 32],
+    lookup: Vec<u8>,
+) -> Result<store::FoundRow, Refused> {
+    let row = store::find(&platform.store, lookup)
+        .await?
+        .ok_or(Refused::Unknown)?;
+    let vault = platform.vault.org(&row.caller.org).await?;
+    let cell = Cell {
+        table: "api_keys",
+        column: "digest_sealed",
+        row: row.key.as_str(),
+    };
+    let kept = vault.open(cell, &row.digest_sealed).await?;
+    if bool::from(kept.as_slice().ct_eq(digest)) && row.caller.mode == key.mode() {
+        Ok(row)
+    } else {
+        Err(Refused::Unknown)
     }
 }

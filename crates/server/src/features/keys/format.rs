@@ -3,7 +3,7 @@
 //! 178 bits of chance need no slow hash. The checksum lets a mistyped or invented key be refused without asking the
 //! store, and lets a secret scanner tell a real key offline.
 
-use crate::features::keys::Mode;
+use crate::mode::Mode;
 use crate::secret::Secret;
 use aws_lc_rs::digest;
 use subtle::ConstantTimeEq as _;
@@ -19,6 +19,16 @@ pub enum Style {
     Le,
     /// `mp_live_`, `mp_test_`.
     Mp,
+}
+
+impl Style {
+    /// The style of a prefix that was stored.
+    pub(super) fn of_prefix(prefix: &str) -> Self {
+        PREFIXES
+            .iter()
+            .find(|(known, ..)| *known == prefix)
+            .map_or(Self::Le, |(_, style, _)| *style)
+    }
 }
 
 /// Longest prefix first, so that `le_test_` is not read as `le_`.
@@ -74,6 +84,16 @@ impl Key {
             text: Secret::new(text.to_owned()),
             prefix,
             mode: *mode,
+        })
+    }
+
+    /// The keys in a text: whatever has a prefix of ours and the checksum that belongs to it, wherever it stands.
+    pub fn find_all(text: &str) -> impl Iterator<Item = Self> {
+        let starts = text.match_indices(['l', 'm']).map(|(start, _)| start);
+        starts.filter_map(|start| {
+            let rest = &text[start..];
+            let (prefix, ..) = PREFIXES.iter().find(|(prefix, ..)| rest.starts_with(prefix))?;
+            Self::parse(rest.get(..prefix.len() + RANDOM_CHARS + CHECKSUM_CHARS)?)
         })
     }
 
@@ -143,5 +163,15 @@ mod tests {
         assert!(Key::parse(&format!("{} ", key.expose())).is_none());
         assert!(Key::parse("le_").is_none());
         assert!(Key::parse("").is_none());
+    }
+
+    #[test]
+    fn keys_are_found_wherever_they_stand_in_a_text() {
+        let live = Key::generate(Style::Le, Mode::Live, || [77; 32]);
+        let test = Key::generate(Style::Mp, Mode::Test, || [78; 32]);
+        let text = format!("le_ ü?key={}&x,mp_live_{}le_test_", live.expose(), test.expose());
+        let found: Vec<_> = Key::find_all(&text).map(|key| key.expose().to_owned()).collect();
+        assert_eq!(found, [live.expose(), test.expose()]);
+        assert_eq!(Key::find_all("le_test_0123456789").count(), 0);
     }
 }

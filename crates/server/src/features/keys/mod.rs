@@ -1,131 +1,107 @@
-//! API keys: their form, how one becomes a [`Caller`], how one is made.
+//! API keys: their form, how one becomes a [`Caller`], how they are made, changed, replaced, and burned.
 //!
 //! A key is shown once. What is kept is `HMAC(pepper, SHA-256(key))`, by which it is found, and the SHA-256 sealed; neither
-//! gives the key back. Not here yet: rotation, expiry reminders, restrictions by network and domain.
+//! gives the key back. Its life: made ([`make`]), used (`usage`), looked after by reminders while it ages ([`Ages`]), replaced with an
+//! overlap or deleted ([`manage`]), burned when it is seen where it must not be ([`expose`]).
+//!
+//! A key never makes, or becomes, a key that may do more than the one that asks for it: [`Caller::covers`].
 
+mod age;
 mod authenticate;
-mod create;
+mod expose;
 mod format;
+mod make;
+mod manage;
+mod permissions;
+mod restrictions;
 mod store;
+mod usage;
 
+pub use age::{Ages, ROTATION_DUE_AFTER};
 pub use authenticate::{Authenticator, Refused};
-pub use create::{KeyError, NewKey, create};
+pub use expose::{Channel, ExposeError, expose};
 pub use format::{Key, Style};
+pub use make::{KeyError, NewKey, create, create_by};
+pub use manage::{Change, Page, Rotated, Shown, change, delete, get, list, rotate};
+pub use permissions::Permissions;
+pub use restrictions::{Networks, Period, Rate, Restrictions};
 pub use store::ALL as STATEMENTS;
+pub use usage::Usage;
 
-use crate::id::{KeyId, OrgId};
+use crate::features::audit::Origin;
+use crate::features::orgs::Plan;
+use crate::id::{Id as _, KeyId, MemberId, OrgId};
+use crate::mode::Mode;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
-/// Whether effects are real.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Mail leaves.
-    Live,
-    /// Everything but the wire: outcomes come from the recipient's name.
-    Test,
-}
-
-impl Mode {
-    /// The mode as it is stored and shown.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Test => "test",
-        }
-    }
-
-    /// Reads a stored mode.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Live, Self::Test]
-            .into_iter()
-            .find(|mode| mode.name() == text)
-    }
-}
-
-/// What a key may do: `area:action`, `area:*`, or `*`.
+/// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permissions(Vec<String>);
+pub enum Actor {
+    /// A program, by its key.
+    Key(KeyId),
+    /// A person, by a session.
+    Member(MemberId),
+    /// The installation itself.
+    System,
+}
 
-impl Permissions {
-    /// The permissions that exist. `*` is all of them, `area:*` all of an area.
-    pub const KNOWN: &'static [&'static str] = &[
-        "emails:send",
-        "emails:read",
-        "webhooks:create",
-        "webhooks:read",
-        "webhooks:update",
-        "webhooks:delete",
-    ];
-
-    /// Reads permissions; names the first that does not exist.
-    pub fn parse(words: &[String]) -> Result<Self, String> {
-        let exists = |word: &String| {
-            let area = word
-                .strip_suffix('*')
-                .filter(|area| area.is_empty() || area.ends_with(':'));
-            Self::KNOWN
-                .iter()
-                .any(|known| *known == word || area.is_some_and(|area| known.starts_with(area)))
-        };
-        match words.iter().find(|word| !exists(word)) {
-            Some(unknown) => Err(unknown.clone()),
-            None => Ok(Self(words.to_vec())),
+impl Actor {
+    /// The actor as it is stored and shown.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Key(id) => id.as_str(),
+            Self::Member(id) => id.as_str(),
+            Self::System => "system",
         }
-    }
-
-    /// Whether `wanted` (`area:action`) is among them.
-    pub fn allow(&self, wanted: &str) -> bool {
-        self.0
-            .iter()
-            .any(|own| own == wanted || own.strip_suffix('*').is_some_and(|area| wanted.starts_with(area)))
-    }
-
-    fn stored(&self) -> String {
-        self.0.join(" ")
-    }
-
-    fn from_stored(text: &str) -> Self {
-        Self(text.split_whitespace().map(str::to_owned).collect())
     }
 }
 
-/// Who is calling, once the key was found good.
+/// Who is calling, once the key or the session was found good.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The organization.
     pub org: OrgId,
-    /// The key.
-    pub key: KeyId,
+    /// The key or the member.
+    pub actor: Actor,
     /// Whether effects are real.
     pub mode: Mode,
-    /// What the key may do.
+    /// What it may do.
     pub permissions: Permissions,
+    /// From where, for which domains, how fast and how long.
+    pub restrictions: Arc<Restrictions>,
+    /// The organization's plan.
+    pub plan: Plan,
+    /// Requests a second of the whole organization.
+    pub org_per_second: NonZeroU32,
+    /// Where this request came from.
+    pub origin: Origin,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(list: &[&str]) -> Vec<String> {
-        list.iter().map(|word| (*word).to_owned()).collect()
+impl Caller {
+    /// The installation, acting for an organization.
+    pub fn system(org: OrgId) -> Self {
+        Self {
+            org,
+            actor: Actor::System,
+            mode: Mode::Live,
+            permissions: Permissions::all(),
+            restrictions: Arc::default(),
+            plan: Plan::Enterprise,
+            org_per_second: NonZeroU32::MAX,
+            origin: Origin::default(),
+        }
     }
 
-    #[test]
-    fn a_wildcard_allows_its_area_and_nothing_else() {
-        let permissions = Permissions::parse(&words(&["emails:*"]));
-        assert!(
-            permissions
-                .as_ref()
-                .is_ok_and(|p| p.allow("emails:send") && !p.allow("webhooks:read"))
-        );
-        assert!(Permissions::parse(&words(&["*"])).is_ok_and(|p| p.allow("webhooks:read")));
+    /// Whether a key with these rights could do nothing that the caller can't: a key never makes a stronger one.
+    pub fn covers(&self, mode: Mode, permissions: &Permissions, restrictions: &Restrictions) -> bool {
+        (self.mode == Mode::Live || mode == Mode::Test)
+            && self.permissions.cover(permissions)
+            && self.restrictions.cover(restrictions)
     }
 
-    #[test]
-    fn a_permission_that_does_not_exist_is_named() {
-        assert_eq!(
-            Permissions::parse(&words(&["emails:send", "emails:sned"])),
-            Err("emails:sned".into())
-        );
-        assert_eq!(Permissions::parse(&words(&["e*"])), Err("e*".into()));
+    /// The mode whose keys the caller may see: test keys know only their kind.
+    fn sees(&self) -> Option<Mode> {
+        (self.mode == Mode::Test).then_some(Mode::Test)
     }
 }

@@ -40,11 +40,21 @@ pub enum Kind {
     Event,
     /// Bring one event to one webhook endpoint.
     Webhook,
+    /// Remind of an API key that grows old.
+    KeyAge,
+    /// Tell an event to the organization's security contact.
+    Notice,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 3] = [Kind::Deliver, Kind::Event, Kind::Webhook];
+    pub const ALL: [Kind; 5] = [
+        Kind::Deliver,
+        Kind::Event,
+        Kind::Webhook,
+        Kind::KeyAge,
+        Kind::Notice,
+    ];
 
     /// The kind as it is stored and labelled.
     pub fn name(self) -> &'static str {
@@ -52,6 +62,8 @@ impl Kind {
             Self::Deliver => "deliver",
             Self::Event => "event",
             Self::Webhook => "webhook",
+            Self::KeyAge => "key_age",
+            Self::Notice => "notice",
         }
     }
 
@@ -60,6 +72,8 @@ impl Kind {
             Self::Deliver => 0,
             Self::Event => 1,
             Self::Webhook => 2,
+            Self::KeyAge => 3,
+            Self::Notice => 4,
         }
     }
 }

@@ -60,6 +60,7 @@ impl Schema {
         migrations: &[
             migration!("data", "0001_send"),
             migration!("data", "0002_webhooks"),
+            migration!("data", "0003_keys"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -1,8 +1,10 @@
 //! Organizations with a verified domain and keys, made the way the command line makes them.
 
-use sealwright::features::keys::{self, Mode, NewKey, Permissions, Style};
-use sealwright::features::{domains, orgs};
+use sealwright::features::domains;
+use sealwright::features::keys::{self, NewKey, Permissions, Restrictions, Style};
+use sealwright::features::orgs::{self, NewOrg, Plan};
 use sealwright::id::OrgId;
+use sealwright::mode::Mode;
 use sealwright::platform::Platform;
 
 /// An organization that may send.
@@ -24,7 +26,18 @@ impl Account {
 }
 
 pub(crate) async fn account(platform: &Platform, name: &str, domain: &str) -> Account {
-    let org = orgs::create(platform, name, "pro", "us").await.unwrap().id;
+    let org = orgs::create(
+        platform,
+        NewOrg {
+            name,
+            plan: Plan::Enterprise,
+            rate_per_second: None,
+            region: "us",
+        },
+    )
+    .await
+    .unwrap()
+    .id;
     let added = domains::add(platform, &org, domain).await.unwrap();
     domains::assume_verified(platform, &org, domain).await.unwrap();
     Account {
@@ -44,7 +57,7 @@ pub(crate) async fn key(platform: &Platform, org: &OrgId, mode: Mode, permission
         mode,
         style: Style::Le,
         permissions: Permissions::parse(&words).unwrap(),
-        expires_at: None,
+        restrictions: Restrictions::default(),
     };
     let (_, key) = keys::create(platform, org, new).await.unwrap();
     key.expose().to_owned()

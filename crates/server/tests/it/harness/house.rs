@@ -6,6 +6,7 @@ use sealwright::app::{self, Roles, Running};
 use sealwright::clock::Clock;
 use sealwright::config::{Config, Settings};
 use sealwright::entry::edge::Authority;
+use sealwright::id::Id as _;
 use sealwright::platform::Platform;
 use sealwright::platform::dev::sink::{Sink, SinkOptions, SinkScript};
 use serde_json::{Value, json};
@@ -159,6 +160,53 @@ impl House {
         Setup::new(engine).start().await
     }
 
+    /// A house whose installation tells security contacts: the organization's own domain is the sender's.
+    pub(crate) async fn with_notices(setup: Setup) -> Self {
+        let mut house = setup.start().await;
+        house.stop().await;
+        let mut config = house.config.clone();
+        config.notices.from = Some(house.account.address("security"));
+        config.notices.org = Some(house.account.org.to_string());
+        house.restart(config, Roles::ALL).await;
+        house
+    }
+
+    /// Another process on the same store, which must be one that takes several.
+    pub(crate) async fn second_node(&self) -> Node {
+        let (platform, lock) = app::open(&self.config, self.clock.clone()).await.unwrap();
+        let running = app::start_on(&self.config, Roles::ALL, Router::new(), platform, lock)
+            .await
+            .unwrap();
+        Node {
+            client: Client::new(running.address.unwrap(), &self.authority.ca_cert),
+            running,
+        }
+    }
+
+    /// Who did what, as `actor action`, of this organization.
+    pub(crate) async fn audited(&self) -> Vec<String> {
+        let sql = "SELECT actor || ' ' || action FROM audit_entries WHERE org_id = ";
+        match &self.database {
+            None => {
+                let connection = rusqlite::Connection::open(self.folder.path().join("data.db")).unwrap();
+                let mut statement = connection.prepare(&format!("{sql}?1")).unwrap();
+                let rows = statement.query_map([self.account.org.as_str()], |row| row.get(0));
+                rows.unwrap().map(Result::unwrap).collect()
+            }
+            Some(database) => {
+                let client = database.superuser().await;
+                client
+                    .batch_execute("SET search_path = sealwright")
+                    .await
+                    .unwrap();
+                let rows = client
+                    .query(&format!("{sql}$1"), &[&self.account.org.as_str()])
+                    .await;
+                rows.unwrap().iter().map(|row| row.get(0)).collect()
+            }
+        }
+    }
+
     /// The address of the metrics listener, where there is one.
     pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
         self.running.as_ref().and_then(|running| running.admin_address)
@@ -231,6 +279,18 @@ impl House {
             (last["status"] == status).then(|| last.clone())
         })
         .await
+    }
+}
+
+/// A further process of a house.
+pub(crate) struct Node {
+    pub(crate) client: Client,
+    running: Running,
+}
+
+impl Node {
+    pub(crate) async fn stop(self) {
+        self.running.stop().await;
     }
 }
 

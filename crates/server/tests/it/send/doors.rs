@@ -1,10 +1,11 @@
 //! Who may come in, and by which paths and methods.
 
-use crate::harness::{Engine, House, key, on_both_engines};
+use crate::harness::{Engine, House, Setup, key, on_both_engines};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
-use sealwright::features::keys::Mode;
+use sealwright::clock::Clock;
+use sealwright::mode::Mode;
 use std::collections::BTreeSet;
 
 fn request(headers: &[(&str, String)]) -> Request<Full<Bytes>> {
@@ -69,16 +70,22 @@ on_both_engines! {
     }
 
     async fn an_expired_key_is_refused(engine: Engine) {
-        let house = House::start(engine).await;
+        let clock = Clock::manual(Clock::System.now());
+        let house = Setup::new(engine).clock(&clock).start().await;
         let new = sealwright::features::keys::NewKey {
             name: "short".into(),
             mode: Mode::Live,
             style: sealwright::features::keys::Style::Mp,
             permissions: sealwright::features::keys::Permissions::parse(&["*".to_owned()]).unwrap(),
-            expires_at: Some(house.clock.now().minus(std::time::Duration::from_secs(1))),
+            restrictions: sealwright::features::keys::Restrictions {
+                expires_at: Some(clock.now().plus(std::time::Duration::from_secs(60))),
+                ..Default::default()
+            },
         };
         let (_, key) = sealwright::features::keys::create(&house.platform, &house.account.org, new).await.unwrap();
         assert!(key.expose().starts_with("mp_live_"));
+        house.client.get("/v1/emails", key.expose()).await.expect(200);
+        clock.advance(std::time::Duration::from_secs(60));
         assert_eq!(house.client.get("/v1/emails", key.expose()).await.refusal(401).0, "unauthorized");
     }
 }

@@ -3,33 +3,67 @@
 mod show;
 mod wire;
 
-use super::page::{List, Query};
-use super::{Api, Problem, caller, json};
-use crate::clock::Timestamp;
+use super::extract::{Body, IdText, Limit, PathId, Query, Time, Who, present};
+use super::page::List;
+use super::{Api, Problem};
 use crate::features::emails::{self, Filter, Idempotency, Sent, Status};
-use crate::id::{EmailId, Id as _};
+use crate::id::EmailId;
 use crate::limits::{IDEMPOTENCY_KEY_CHARS_MAX, REQUEST_BODY_BYTES_MAX};
+use aide::OperationOutput;
+use aide::generate::GenContext;
+use aide::openapi::{Operation, StatusCode};
 use aws_lc_rs::digest;
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
-use axum::response::{IntoResponse as _, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use schemars::JsonSchema;
 use sealwright_mail::address::Address;
+use serde::Deserialize;
 use std::sync::Arc;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// The answer to a send: the very bytes that are kept for replays.
+pub(super) struct SentAnswer(Sent);
+
+impl IntoResponse for SentAnswer {
+    fn into_response(self) -> Response {
+        let (answer, is_replay) = match self.0 {
+            Sent::Accepted(answer) => (answer, false),
+            Sent::Replayed(answer) => (answer, true),
+        };
+        let mut response = ([(header::CONTENT_TYPE, "application/json")], answer).into_response();
+        if is_replay {
+            response
+                .headers_mut()
+                .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+        }
+        response
+    }
+}
+
+impl OperationOutput for SentAnswer {
+    type Inner = show::AcceptedEmail;
+
+    fn inferred_responses(
+        ctx: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<StatusCode>, aide::openapi::Response)> {
+        Json::<show::AcceptedEmail>::inferred_responses(ctx, operation)
+    }
+}
+
 pub(super) async fn send(
     State(api): State<Arc<Api>>,
+    Who(caller): Who,
     headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let caller = caller::authorise(&api, &headers, "emails:send").await?;
-    let received = json::read(&headers, body, REQUEST_BODY_BYTES_MAX).await?;
-    let idempotency = idempotency(&headers, &received)?;
-    let draft = json::parse::<wire::NewEmail>(&received)?.draft()?;
+    body: Body<wire::NewEmail, REQUEST_BODY_BYTES_MAX>,
+) -> Result<SentAnswer, Problem> {
+    let idempotency = idempotency(&headers, body.bytes())?;
+    let (new, _room) = body.into_parts();
+    let draft = new.draft()?;
     let sent = emails::send(
         &api.platform,
         &api.fresh,
@@ -37,24 +71,8 @@ pub(super) async fn send(
         draft,
         idempotency,
         show::accepted,
-    )
-    .await?;
-    let (answer, is_replay) = match sent {
-        Sent::Accepted(answer) => (answer, false),
-        Sent::Replayed(answer) => (answer, true),
-    };
-    let mut response = (
-        StatusCode::OK,
-        [(header::CONTENT_TYPE, "application/json")],
-        answer,
-    )
-        .into_response();
-    if is_replay {
-        response
-            .headers_mut()
-            .insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    );
+    Ok(SentAnswer(sent.await?))
 }
 
 fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
@@ -79,74 +97,78 @@ fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, 
     }))
 }
 
+/// Which e-mails to list.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EmailsQuery {
+    /// How many to show.
+    #[serde(default, deserialize_with = "present")]
+    limit: Option<Limit>,
+    /// Show those after this one.
+    #[serde(default, deserialize_with = "present")]
+    starting_after: Option<IdText<EmailId>>,
+    /// Show those before this one.
+    #[serde(default, deserialize_with = "present")]
+    ending_before: Option<IdText<EmailId>>,
+    /// Show those in this status.
+    #[serde(default, deserialize_with = "present")]
+    status: Option<String>,
+    /// Show those to this address.
+    #[serde(default, deserialize_with = "present")]
+    to: Option<String>,
+    /// Show those with this tag.
+    #[serde(default, deserialize_with = "present")]
+    tags: Option<String>,
+    /// Show those accepted at or after this time.
+    #[serde(default, deserialize_with = "present")]
+    from_date: Option<Time>,
+    /// Show those accepted before this time.
+    #[serde(default, deserialize_with = "present")]
+    to_date: Option<Time>,
+}
+
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
+    Who(caller): Who,
+    Query(query): Query<EmailsQuery>,
 ) -> Result<Json<List<show::Email>>, Problem> {
-    let caller = caller::authorise(&api, &headers, "emails:read").await?;
-    let mut query = Query::parse(query.as_deref())?;
     let vault = api.platform.vault.org(&caller.org).await?;
-    let address = query.take("to").map(|text| Address::parse(&text)).transpose();
+    let address = query.to.map(|text| Address::parse(&text)).transpose();
     let address = address.map_err(|error| Problem::invalid("to", error.to_string()))?;
     let filter = Filter {
-        limit: query.take_limit()?,
-        starting_after: query.take_id("starting_after")?,
-        ending_before: query.take_id("ending_before")?,
-        status: take_status(&mut query)?,
-        from: take_time(&mut query, "from_date")?,
-        until: take_time(&mut query, "to_date")?,
+        limit: Limit::get(query.limit),
+        starting_after: query.starting_after.map(|id| id.0),
+        ending_before: query.ending_before.map(|id| id.0),
+        status: query.status.as_deref().map(status).transpose()?,
+        from: query.from_date.map(|time| time.0),
+        until: query.to_date.map(|time| time.0),
         address_index: address.map(|address| vault.blind_index("address", &address.canonical())),
-        tag_index: query.take("tags").map(|tag| vault.blind_index("tag", &tag)),
+        tag_index: query.tags.map(|tag| vault.blind_index("tag", &tag)),
     };
-    query.end()?;
     let page = emails::list(&api.platform, &caller, filter).await?;
     let data = page.emails.iter().map(show::email).collect();
     Ok(Json(List::new(data, page.has_more, page.total, page.is_capped)))
 }
 
-fn take_status(query: &mut Query) -> Result<Option<Status>, Problem> {
-    let Some(text) = query.take("status") else {
-        return Ok(None);
-    };
+fn status(text: &str) -> Result<Status, Problem> {
     let names = Status::ALL.map(Status::name).join(", ");
-    Status::parse(&text)
-        .map(Some)
-        .ok_or_else(|| Problem::invalid("status", format!("expected one of {names}")))
-}
-
-fn take_time(query: &mut Query, name: &str) -> Result<Option<Timestamp>, Problem> {
-    let Some(text) = query.take(name) else {
-        return Ok(None);
-    };
-    let refused = || {
-        Problem::invalid(
-            name,
-            "expected a date (2026-01-31) or a time with offset (RFC 3339)",
-        )
-    };
-    Timestamp::parse(&text).map(Some).ok_or_else(refused)
+    Status::parse(text).ok_or_else(|| Problem::invalid("status", format!("expected one of {names}")))
 }
 
 pub(super) async fn get(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    Who(caller): Who,
+    PathId(id): PathId<EmailId>,
 ) -> Result<Json<show::EmailDetail>, Problem> {
-    let caller = caller::authorise(&api, &headers, "emails:read").await?;
-    let id = EmailId::parse(&id).ok_or_else(|| Problem::not_found("e-mail"))?;
-    Ok(Json(show::detail(
-        &emails::get(&api.platform, &caller, &id).await?,
-    )))
+    let detail = emails::get(&api.platform, &caller, &id).await?;
+    Ok(Json(show::detail(&detail)))
 }
 
 pub(super) async fn attempts(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    Who(caller): Who,
+    PathId(id): PathId<EmailId>,
 ) -> Result<Json<List<show::Attempt>>, Problem> {
-    let caller = caller::authorise(&api, &headers, "emails:read").await?;
-    let id = EmailId::parse(&id).ok_or_else(|| Problem::not_found("e-mail"))?;
     let attempts = emails::attempts(&api.platform, &caller, &id).await?;
     let data: Vec<_> = attempts.iter().map(show::attempt).collect();
     let total = i64::try_from(data.len()).unwrap_or(i64::MAX);

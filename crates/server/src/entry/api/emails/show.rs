@@ -3,17 +3,19 @@
 use crate::features::emails::{self, Accepted, Detail, Recipient, Summary};
 use crate::features::events::Metadata;
 use mail_parser::{MessageParser, PartType};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-#[derive(Serialize)]
+/// An e-mail that was accepted.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct AcceptedEmail<'a> {
-    id: &'a str,
+pub(in crate::entry::api) struct AcceptedEmail {
+    id: String,
     object: &'static str,
-    from: &'a str,
-    to: &'a [String],
-    subject: &'a str,
+    from: String,
+    to: Vec<String>,
+    subject: String,
     status: &'static str,
     created_at: String,
 }
@@ -21,11 +23,11 @@ struct AcceptedEmail<'a> {
 /// The answer to a send, kept for replays.
 pub(super) fn accepted(accepted: &Accepted) -> Vec<u8> {
     let email = AcceptedEmail {
-        id: crate::id::Id::as_str(&accepted.id),
+        id: accepted.id.to_string(),
         object: "email",
-        from: &accepted.from,
-        to: &accepted.to,
-        subject: &accepted.subject,
+        from: accepted.from.clone(),
+        to: accepted.to.clone(),
+        subject: accepted.subject.clone(),
         status: emails::Status::Queued.name(),
         created_at: accepted.created_at.rfc3339(),
     };
@@ -34,7 +36,7 @@ pub(super) fn accepted(accepted: &Accepted) -> Vec<u8> {
 }
 
 /// An e-mail in a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::entry::api) struct Email {
     id: String,
@@ -51,6 +53,7 @@ pub(in crate::entry::api) struct Email {
     status: String,
     mode: String,
     tags: Vec<String>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     metadata: Metadata,
     created_at: String,
 }
@@ -83,7 +86,7 @@ pub(super) fn email(summary: &Summary) -> Email {
 }
 
 /// One e-mail with everything that is known of it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::entry::api) struct EmailDetail {
     #[serde(flatten)]
@@ -97,10 +100,11 @@ pub(in crate::entry::api) struct EmailDetail {
     delivered_at: Option<String>,
     recipients: Vec<RecipientState>,
     /// The timeline, oldest first.
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
     events: Vec<Box<RawValue>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct RecipientState {
     recipient: String,
@@ -163,7 +167,7 @@ fn bodies(message: &[u8]) -> (Option<String>, Option<String>) {
 }
 
 /// One attempt to deliver.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::entry::api) struct Attempt {
     id: String,
@@ -175,6 +179,7 @@ pub(in crate::entry::api) struct Attempt {
     finished_at: Option<String>,
     /// Host, TLS, steps with times and replies.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, serde_json::Value>>")]
     facts: Option<Box<RawValue>>,
 }
 

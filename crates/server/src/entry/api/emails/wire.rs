@@ -4,18 +4,20 @@ use crate::entry::api::json::OWN_WORDS;
 use crate::entry::api::mailbox::{MailboxField, MailboxList};
 use crate::features::emails::{Attachment, Draft, DraftError};
 use crate::features::events::{Metadata, Scalar, plain_number};
-use crate::limits::{ATTACHMENT_BYTES_MAX, SUBJECT_CHARS_MAX};
+use crate::limits::{ATTACHMENT_BYTES_MAX, HEADERS_MAX, METADATA_KEYS_MAX, SUBJECT_CHARS_MAX};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sealwright_mail::header::{ContentId, ContentType, FileName, HeaderName, HeaderText};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 
-/// The body as it is sent.
-#[derive(Deserialize)]
+/// An e-mail to be sent.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct NewEmail {
+pub(in crate::entry::api) struct NewEmail {
     from: MailboxField,
     to: MailboxList,
     subject: String,
@@ -37,7 +39,7 @@ pub(super) struct NewEmail {
     attachments: Vec<AttachmentField>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct AttachmentField {
     filename: String,
@@ -114,6 +116,18 @@ impl AttachmentField {
     }
 }
 
+impl JsonSchema for HeaderFields {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Headers".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": { "type": "string" }, "maxProperties": HEADERS_MAX })
+    }
+}
+
 /// Headers in the caller's order.
 #[derive(Default)]
 struct HeaderFields(Vec<(String, String)>);
@@ -153,6 +167,22 @@ impl<'de> Deserialize<'de> for HeaderFields {
             }
         }
         from.deserialize_map(Fields)
+    }
+}
+
+impl JsonSchema for MetadataField {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Metadata".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "additionalProperties": { "type": ["string", "number", "boolean"] },
+            "maxProperties": METADATA_KEYS_MAX
+        })
     }
 }
 

@@ -1,0 +1,207 @@
+//! The table of routes: each row says who may call it, and is the only way to make a route.
+//!
+//! From the same rows come the router, its guards, the OpenAPI document, the table in `docs/permissions.md`, and the test that tries
+//! every route with every permission. A route without a row does not exist; a row without an [`Access`] does not compile.
+
+use super::Api;
+use aide::OperationInput;
+use aide::OperationOutput;
+use aide::axum::ApiRouter;
+use aide::axum::routing::{ApiMethodRouter, delete_with, get_with, patch_with, post_with};
+use aide::openapi::{OpenApi, Operation, Parameter, ReferenceOr};
+use aide::operation::OperationHandler;
+use aide::transform::TransformOperation;
+use axum::Router;
+use axum::handler::Handler;
+use http::Method;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody, without a key.
+    Anyone,
+    /// Every key and every session.
+    Authenticated,
+    /// Who has this permission.
+    Needs(&'static str),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// The operation's name in the OpenAPI document.
+    pub operation: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// The query parameters that it knows.
+    pub query: BTreeSet<String>,
+    /// Whether it reads a body.
+    pub has_body: bool,
+}
+
+/// All rows, by path and method.
+#[derive(Debug, Default)]
+pub struct Routes(BTreeMap<&'static str, Vec<Route>>);
+
+impl Routes {
+    /// The row of a request that was routed to `path`. HEAD is GET without a body.
+    pub(super) fn find(&self, method: &Method, path: &str) -> Option<&Route> {
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        self.0.get(path)?.iter().find(|route| route.method == *method)
+    }
+
+    /// Every row, in the order of paths.
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.0.values().flatten()
+    }
+}
+
+/// A table under construction.
+pub(super) struct Table {
+    router: ApiRouter<Arc<Api>>,
+    rows: Vec<Route>,
+}
+
+macro_rules! verbs {
+    ($($verb:ident $with:ident $method:ident;)*) => {$(
+        pub(super) fn $verb<H, I, O, T>(
+            self,
+            path: &'static str,
+            operation: &'static str,
+            access: Access,
+            summary: &'static str,
+            handler: H,
+        ) -> Self
+        where
+            H: Handler<T, Arc<Api>> + OperationHandler<I, O>,
+            I: OperationInput,
+            O: OperationOutput,
+            T: 'static,
+        {
+            let routed = $with(handler, |op| describe(op, operation, access, summary));
+            self.add(Method::$method, path, operation, access, summary, routed)
+        }
+    )*};
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        aide::generate::extract_schemas(true);
+        Self {
+            router: ApiRouter::new(),
+            rows: Vec::new(),
+        }
+    }
+
+    verbs! {
+        get get_with GET;
+        post post_with POST;
+        patch patch_with PATCH;
+        delete delete_with DELETE;
+    }
+
+    fn add(
+        mut self,
+        method: Method,
+        path: &'static str,
+        operation: &'static str,
+        access: Access,
+        summary: &'static str,
+        routed: ApiMethodRouter<Arc<Api>>,
+    ) -> Self {
+        self.router = self.router.api_route(path, routed);
+        self.rows.push(Route {
+            method,
+            path,
+            operation,
+            summary,
+            access,
+            query: BTreeSet::new(),
+            has_body: false,
+        });
+        self
+    }
+
+    /// The router, its rows and the document, which agree because they come from the same place.
+    pub(super) fn finish(self) -> (Router<Arc<Api>>, Routes, OpenApi) {
+        let mut document = super::openapi::head();
+        let router = self.router.finish_api(&mut document);
+        let mut routes = Routes::default();
+        for mut row in self.rows {
+            if let Some(operation) = operation(&document, &row) {
+                row.query = query_names(operation);
+                row.has_body = operation.request_body.is_some();
+            }
+            routes.0.entry(row.path).or_default().push(row);
+        }
+        (router, routes, document)
+    }
+}
+
+fn operation<'d>(document: &'d OpenApi, row: &Route) -> Option<&'d Operation> {
+    let item = document.paths.as_ref()?.paths.get(row.path)?.as_item()?;
+    let operation = match row.method {
+        Method::GET => &item.get,
+        Method::POST => &item.post,
+        Method::PATCH => &item.patch,
+        Method::DELETE => &item.delete,
+        _ => &None,
+    };
+    operation.as_ref()
+}
+
+fn query_names(operation: &Operation) -> BTreeSet<String> {
+    let name = |parameter: &ReferenceOr<Parameter>| match parameter {
+        ReferenceOr::Item(Parameter::Query { parameter_data, .. }) => Some(parameter_data.name.clone()),
+        _ => None,
+    };
+    operation.parameters.iter().filter_map(name).collect()
+}
+
+fn describe<'t>(
+    operation: TransformOperation<'t>,
+    id: &str,
+    access: Access,
+    summary: &str,
+) -> TransformOperation<'t> {
+    let operation = operation.id(id).summary(summary);
+    let mut operation = super::openapi::refusals(operation, access);
+    if let Access::Needs(permission) = access {
+        let extensions = &mut operation.inner_mut().extensions;
+        extensions.insert("x-permission".to_owned(), permission.into());
+    }
+    operation
+}
+
+/// The table as a page of the documentation.
+pub(super) fn page(routes: &Routes) -> String {
+    let mut page = String::from(
+        "# Permissions\n\nWho may call which route. This page is printed by `sealwright permissions` from the table that guards the routes\n\
+         (`crates/server/src/entry/api/mod.rs`).\n\n| Route | What it does | Who may |\n|---|---|---|\n",
+    );
+    for route in routes.iter() {
+        let who = match route.access {
+            Access::Anyone => "anyone".to_owned(),
+            Access::Authenticated => "every key".to_owned(),
+            Access::Needs(permission) => format!("`{permission}`"),
+        };
+        page += &format!(
+            "| `{} {}` | {} | {who} |\n",
+            route.method, route.path, route.summary
+        );
+    }
+    page += "\n`area:*` is every permission of an area, `*` everything. A key never makes, changes or replaces a key that may do\nmore than itself.\n";
+    page
+}

@@ -1,0 +1,362 @@
+//! Reads, changes, replaces and deletes keys, for a caller.
+
+use super::make::{Detail, KeyError, Made, NewKey, check_name, checked};
+use super::store::{self, From, KeyRow};
+use super::usage::{self, LastUse};
+use super::{Actor, Caller, Key, Networks, Permissions, ROTATION_DUE_AFTER, Rate, Style};
+use crate::clock::Timestamp;
+use crate::features::audit::{self, Act};
+use crate::features::orgs;
+use crate::id::{Id as _, KeyId};
+use crate::mode::Mode;
+use crate::platform::Platform;
+use crate::platform::store::OrgTx;
+use crate::platform::vault::OrgVault;
+use crate::secret::Personal;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A key as it is shown: everything but itself.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    row: KeyRow,
+    last_use: LastUse,
+}
+
+#[allow(missing_docs, reason = "each says what it is called")]
+impl Shown {
+    pub(super) fn new(row: KeyRow, last_use: LastUse) -> Self {
+        Self { row, last_use }
+    }
+
+    pub fn id(&self) -> &KeyId {
+        &self.row.id
+    }
+    pub fn name(&self) -> &str {
+        &self.row.name
+    }
+    pub fn mode(&self) -> Mode {
+        self.row.mode
+    }
+    pub fn prefix(&self) -> &str {
+        &self.row.prefix
+    }
+    pub fn last_four(&self) -> &str {
+        &self.row.last_four
+    }
+    pub fn permissions(&self) -> &Permissions {
+        &self.row.permissions
+    }
+    pub fn restrictions(&self) -> &super::Restrictions {
+        &self.row.restrictions
+    }
+    pub fn created_at(&self) -> Timestamp {
+        self.row.created_at
+    }
+    pub fn revoked_at(&self) -> Option<Timestamp> {
+        self.row.revoked_at
+    }
+    pub fn exposed_at(&self) -> Option<Timestamp> {
+        self.row.exposed_at
+    }
+    pub fn replaces(&self) -> Option<&KeyId> {
+        self.row.replaces.as_ref()
+    }
+    pub fn replaced_by(&self) -> Option<&KeyId> {
+        self.row.replaced_by.as_ref()
+    }
+    pub fn rotation_due_at(&self) -> Timestamp {
+        self.row.created_at.plus(ROTATION_DUE_AFTER)
+    }
+    pub fn last_used_at(&self) -> Option<Timestamp> {
+        self.row.last_used_at
+    }
+    pub fn last_used_address(&self) -> Option<Personal<IpAddr>> {
+        self.last_use.ip.map(Personal::new)
+    }
+    pub fn last_used_agent(&self) -> Option<&str> {
+        self.last_use.agent.as_deref()
+    }
+}
+
+async fn shown(vault: &OrgVault, row: KeyRow) -> Result<Shown, KeyError> {
+    let last_use = match &row.last_used_sealed {
+        Some(sealed) => {
+            let json = vault.open(usage::cell(&row.id), sealed).await?;
+            serde_json::from_slice(&json).unwrap_or_default()
+        }
+        None => LastUse::default(),
+    };
+    Ok(Shown::new(row, last_use))
+}
+
+/// The row, if the caller may see it: test keys know only their kind.
+async fn visible(tx: &OrgTx, caller: &Caller, id: &KeyId) -> Result<KeyRow, KeyError> {
+    let row = store::get(tx, id).await?;
+    row.filter(|row| caller.sees().is_none_or(|mode| row.mode == mode))
+        .ok_or(KeyError::Unknown)
+}
+
+/// One key.
+pub async fn get(platform: &Platform, caller: &Caller, id: &KeyId) -> Result<Shown, KeyError> {
+    let (asking, wanted) = (caller.clone(), id.clone());
+    let unit = async move |tx: &OrgTx| visible(tx, &asking, &wanted).await;
+    let row = platform.store.org(&caller.org).read("key_get", unit).await?;
+    shown(&platform.vault.org(&caller.org).await?, row).await
+}
+
+/// One page of keys, newest first.
+pub struct Page {
+    /// The keys.
+    pub keys: Vec<Shown>,
+    /// Whether there are more in the direction that was read.
+    pub has_more: bool,
+    /// How many there are at all.
+    pub total: i64,
+}
+
+/// A page of `limit` keys: the newest, those older than `after`, or those newer than `before`.
+pub async fn list(
+    platform: &Platform,
+    caller: &Caller,
+    limit: i64,
+    after: Option<KeyId>,
+    before: Option<KeyId>,
+) -> Result<Page, KeyError> {
+    let mode = caller.sees();
+    let is_backward = before.is_some();
+    let from = match (after, before) {
+        (_, Some(id)) => From::NewerThan(id),
+        (Some(id), None) => From::OlderThan(id),
+        (None, None) => From::Newest,
+    };
+    let unit = async move |tx: &OrgTx| store::list(tx, mode, &from, limit + 1).await;
+    let (mut rows, total) = platform.store.org(&caller.org).read("key_list", unit).await?;
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    if is_backward {
+        rows.reverse();
+    }
+    let vault = platform.vault.org(&caller.org).await?;
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in rows {
+        keys.push(shown(&vault, row).await?);
+    }
+    Ok(Page {
+        keys,
+        has_more,
+        total,
+    })
+}
+
+/// A change of a key; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// A new name.
+    pub name: Option<String>,
+    /// New permissions.
+    pub permissions: Option<Permissions>,
+    /// New networks.
+    pub networks: Option<Networks>,
+    /// New domains.
+    pub domains: Option<Vec<String>>,
+    /// A new rate, or none.
+    pub rate: Option<Option<Rate>>,
+    /// A new date, or none.
+    pub expires_at: Option<Option<Timestamp>>,
+}
+
+impl Change {
+    fn apply(self, row: &KeyRow, now: Timestamp) -> Result<KeyRow, KeyError> {
+        let mut new = row.clone();
+        if let Some(name) = self.name {
+            check_name(&name)?;
+            new.name = name;
+        }
+        if let Some(permissions) = self.permissions {
+            new.permissions = permissions;
+        }
+        if let Some(networks) = self.networks {
+            new.restrictions.networks = networks;
+        }
+        if let Some(rate) = self.rate {
+            new.restrictions.rate = rate;
+        }
+        let domains_change = self.domains.is_some();
+        if let Some(domains) = self.domains {
+            new.restrictions.domains = domains;
+        }
+        let Some(expires_at) = self.expires_at else {
+            if domains_change {
+                let expires_at = new.restrictions.expires_at.take();
+                new.restrictions = checked(new.restrictions, now)?;
+                new.restrictions.expires_at = expires_at;
+            }
+            return Ok(new);
+        };
+        let is_later = |own: Timestamp| expires_at.is_none_or(|at| at > own);
+        if row.exposed_at.is_some() && row.restrictions.expires_at.is_some_and(is_later) {
+            return Err(KeyError::Expiry(
+                "this key was exposed: it can't be made to last longer; rotate it",
+            ));
+        }
+        new.restrictions.expires_at = expires_at;
+        new.restrictions = checked(new.restrictions, now)?;
+        Ok(new)
+    }
+}
+
+/// Changes a key. What it may do afterwards has to be something that the caller may do, too.
+pub async fn change(
+    platform: &Platform,
+    caller: &Caller,
+    id: &KeyId,
+    change: Change,
+) -> Result<Shown, KeyError> {
+    let now = platform.clock.now();
+    let vault = platform.vault.org(&caller.org).await?;
+    // Read, decided and sealed outside of the unit; the unit goes on only if the row is still the one that was read.
+    let (asking, wanted) = (caller.clone(), id.clone());
+    let read = async move |tx: &OrgTx| visible(tx, &asking, &wanted).await;
+    let old = platform.store.org(&caller.org).read("key_get", read).await?;
+    if old.revoked_at.is_some() {
+        return Err(KeyError::Revoked);
+    }
+    let new = change.apply(&old, now)?;
+    if !caller.covers(new.mode, &new.permissions, &new.restrictions) {
+        return Err(KeyError::Stronger);
+    }
+    let act = Act {
+        actor: caller.actor.as_str(),
+        action: "api_key.updated",
+        target: new.id.as_str(),
+        origin: &caller.origin,
+        detail: [Detail::from(&old), Detail::from(&new)],
+    };
+    let entry = audit::prepare(&vault, now, act).await?;
+    let row = new.clone();
+    let unit = async move |tx: &OrgTx| {
+        orgs::lock(tx).await?;
+        let found = store::get(tx, &row.id).await?.ok_or(KeyError::Unknown)?;
+        // A burn that came in between stands: its earlier end is kept.
+        let mut row = row.clone();
+        if found.exposed_at != old.exposed_at {
+            row.restrictions.expires_at = found.restrictions.expires_at;
+        }
+        store::update(tx, &row).await?;
+        Ok::<_, KeyError>(audit::record(tx, &entry).await?)
+    };
+    platform.store.org(&caller.org).write("key_change", unit).await?;
+    get(platform, caller, id).await
+}
+
+/// A key that took another's place.
+pub struct Rotated {
+    /// The new key.
+    pub new: Shown,
+    /// Itself: the only time that it is seen.
+    pub key: Key,
+    /// The one that it replaces, with the date at which that one ends.
+    pub previous: Shown,
+}
+
+/// Makes a key that may do exactly what `id` may, and lets `id` end after `overlap` (or at its own date, if that is earlier).
+pub async fn rotate(
+    platform: &Platform,
+    caller: &Caller,
+    id: &KeyId,
+    name: Option<String>,
+    overlap: Duration,
+) -> Result<Rotated, KeyError> {
+    let now = platform.clock.now();
+    let old = get(platform, caller, id).await?;
+    let new = successor(caller, &old.row, name)?;
+    let row = &old.row;
+    let actor = caller.actor.as_str();
+    let made = Made::replacing(
+        platform,
+        &caller.org,
+        actor,
+        &caller.origin,
+        new,
+        Some(id.clone()),
+    )
+    .await?;
+    let end = now.plus(overlap);
+    let end = row.restrictions.expires_at.map_or(end, |own| own.min(end));
+    let vault = platform.vault.org(&caller.org).await?;
+    let act = Act {
+        actor,
+        action: "api_key.rotated",
+        target: id.as_str(),
+        origin: &caller.origin,
+        detail: Detail::from(&made.row),
+    };
+    let entry = audit::prepare(&vault, now, act).await?;
+    let (new, key) = (Shown::new(made.row.clone(), LastUse::default()), made.key.clone());
+    let replaced = id.clone();
+    let unit = async move |tx: &OrgTx| {
+        made.insert(tx).await?;
+        if !store::replace(tx, &replaced, &made.row.id, end).await? {
+            return Err(KeyError::Replaced);
+        }
+        Ok(audit::record(tx, &entry).await?)
+    };
+    platform.store.org(&caller.org).write("key_rotate", unit).await?;
+    Ok(Rotated {
+        new,
+        key,
+        previous: get(platform, caller, id).await?,
+    })
+}
+
+/// What takes a key's place may do exactly the same, if the caller may do that much itself.
+fn successor(caller: &Caller, row: &KeyRow, name: Option<String>) -> Result<NewKey, KeyError> {
+    if !caller.covers(row.mode, &row.permissions, &row.restrictions) {
+        return Err(KeyError::Stronger);
+    }
+    if row.revoked_at.is_some() {
+        return Err(KeyError::Revoked);
+    }
+    if row.replaced_by.is_some() {
+        return Err(KeyError::Replaced);
+    }
+    let mut restrictions = row.restrictions.clone();
+    if row.exposed_at.is_some() {
+        // The date of an exposed key is the burn's. Whoever holds no more than that key can't outlive it.
+        restrictions.expires_at = caller.restrictions.expires_at;
+    }
+    Ok(NewKey {
+        name: name.unwrap_or_else(|| row.name.clone()),
+        mode: row.mode,
+        style: Style::of_prefix(&row.prefix),
+        permissions: row.permissions.clone(),
+        restrictions,
+    })
+}
+
+/// Deletes a key: it stops working within a second, on every node.
+pub async fn delete(platform: &Platform, caller: &Caller, id: &KeyId) -> Result<(), KeyError> {
+    if caller.actor == Actor::Key(id.clone()) {
+        return Err(KeyError::Itself);
+    }
+    let now = platform.clock.now();
+    let vault = platform.vault.org(&caller.org).await?;
+    let old = get(platform, caller, id).await?;
+    let act = Act {
+        actor: caller.actor.as_str(),
+        action: "api_key.deleted",
+        target: id.as_str(),
+        origin: &caller.origin,
+        detail: Detail::from(&old.row),
+    };
+    let entry = audit::prepare(&vault, now, act).await?;
+    let (asking, wanted) = (caller.clone(), id.clone());
+    let unit = async move |tx: &OrgTx| {
+        visible(tx, &asking, &wanted).await?;
+        store::delete(tx, &wanted).await?;
+        Ok::<_, KeyError>(audit::record(tx, &entry).await?)
+    };
+    platform.store.org(&caller.org).write("key_delete", unit).await
+}

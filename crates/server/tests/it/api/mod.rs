@@ -1,0 +1,5 @@
+//! The API as a whole: its table of routes, its guards, its document.
+
+mod document;
+mod guard;
+mod permissions;

@@ -1,0 +1,6 @@
+//! API keys: made, restricted, replaced, used, burned.
+
+mod ages;
+mod exposure;
+mod life;
+mod restrictions;
