@@ -12,8 +12,8 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Options of calls that create something. */
-export interface CreateOptions extends CallOptions {
+/** Options of a send. */
+export interface SendOptions extends CallOptions {
   /**
    * 1–255 characters of `A-Z a-z 0-9 . _ -`. The server answers a repeated key with its first answer, for seven days.
    * Default: a random UUID per call, which covers the call's own retries. Pass a key of your own (an order number,
@@ -23,17 +23,17 @@ export interface CreateOptions extends CallOptions {
 }
 
 const CALL_OPTIONS = ['signal'] as const;
-const CREATE_OPTIONS = ['signal', 'idempotencyKey'] as const;
+const SEND_OPTIONS = ['signal', 'idempotencyKey'] as const;
 
-/** Refuses misspelt options of a reading or deleting call. */
+/** Refuses misspelt options of a call. */
 export function checkCallOptions(options: CallOptions, call: string): void {
   refuseUnknown(options, CALL_OPTIONS, call);
   checkSignal(options.signal, call);
 }
 
-/** Refuses misspelt options of a creating call, and keys the server would refuse. */
-export function checkCreateOptions(options: CreateOptions, call: string): void {
-  refuseUnknown(options, CREATE_OPTIONS, call);
+/** Refuses misspelt options of a send, and keys the server would refuse. */
+export function checkSendOptions(options: SendOptions, call: string): void {
+  refuseUnknown(options, SEND_OPTIONS, call);
   checkSignal(options.signal, call);
   const key: unknown = options.idempotencyKey;
   if (key !== undefined && (typeof key !== 'string' || !IDEMPOTENCY_KEY.test(key))) {

@@ -16,19 +16,33 @@ export type ClientErrorCode =
 
 /** Codes of the server that programs commonly tell apart; its OpenAPI document lists all of them. */
 export type ServerErrorCode =
-  | 'unauthorized'
-  | 'forbidden'
-  | 'not_found'
   | 'invalid_parameter'
   | 'invalid_from'
   | 'invalid_to'
+  | 'invalid_json'
+  | 'domain_unverified'
+  | 'api_key_in_url'
+  | 'confirmation_required'
+  | 'unauthorized'
+  | 'forbidden'
+  | 'forbidden_escalation'
+  | 'ip_not_allowed'
+  | 'domain_not_allowed'
+  | 'browser_use_forbidden'
+  | 'https_required'
+  | 'limit_reached'
   | 'suppressed'
+  | 'not_found'
   | 'content_expired'
-  | 'rate_limit_exceeded'
+  | 'cannot_delete_self'
   | 'idempotency_key_conflict'
   | 'idempotency_in_progress'
-  | 'https_required'
-  | 'api_key_in_url';
+  | 'request_too_large'
+  | 'rate_limit_exceeded'
+  | 'internal_error'
+  | 'overloaded'
+  | 'storage_unavailable'
+  | 'outcome_unknown';
 
 /** Open on purpose: a newer server may answer with a code that this version has not heard of. */
 export type ErrorCode = ClientErrorCode | ServerErrorCode | (string & {});
@@ -44,8 +58,9 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
-/** The one error type of this package. It never holds an API key, a webhook secret or a message's content. */
+/** What every failure of this package is. It never holds an API key, a webhook secret or a message's content. */
 export class SealwrightError extends Error {
+  override readonly name: string = 'SealwrightError';
   /** Stable word to branch on. */
   readonly code: ErrorCode;
   /** The argument or field at fault, as the server or this package names it. */
@@ -58,12 +73,11 @@ export class SealwrightError extends Error {
   readonly retryAfter: number | undefined;
   /** Address of the page that explains the code. */
   readonly docs: string | undefined;
-  /** Key the failed POST carried. Repeating the call with it can't do the work twice. */
+  /** Key the failed send carried. Repeating the send with it can't send twice. */
   readonly idempotencyKey: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    this.name = 'SealwrightError';
     this.code = code;
     this.param = details.param;
     this.requestId = details.requestId;
@@ -72,4 +86,63 @@ export class SealwrightError extends Error {
     this.docs = details.docs;
     this.idempotencyKey = details.idempotencyKey;
   }
+}
+
+/** The request is at fault (400 and every 4xx without a class of its own). Repeating it changes nothing. */
+export class InvalidRequestError extends SealwrightError {
+  override readonly name = 'InvalidRequestError';
+}
+
+/** The API key is missing, malformed, unknown, revoked or expired (401); the server tells none of these apart. */
+export class UnauthorizedError extends SealwrightError {
+  override readonly name = 'UnauthorizedError';
+}
+
+/** The key is good, but not for this: a permission, an address, a domain or a limit stands against it (403). */
+export class ForbiddenError extends SealwrightError {
+  override readonly name = 'ForbiddenError';
+}
+
+/** Nothing is there under this id, as far as this key can see (404). */
+export class NotFoundError extends SealwrightError {
+  override readonly name = 'NotFoundError';
+}
+
+/** The request contradicts what is there (409). */
+export class ConflictError extends SealwrightError {
+  override readonly name = 'ConflictError';
+}
+
+/** Too many requests (429); `retryAfter` says how many seconds to wait. */
+export class RateLimitError extends SealwrightError {
+  override readonly name = 'RateLimitError';
+}
+
+/** The server, or something in front of it, failed (5xx). */
+export class ServerError extends SealwrightError {
+  override readonly name = 'ServerError';
+}
+
+/** No answer arrived (`network_error`, `tls_error`, `timeout`), so the work may or may not have been done. */
+export class ConnectionError extends SealwrightError {
+  override readonly name = 'ConnectionError';
+}
+
+/** A delivery that `verifyWebhook` refuses; the codes begin with `webhook_`. */
+export class WebhookError extends SealwrightError {
+  override readonly name = 'WebhookError';
+}
+
+const BY_STATUS: Readonly<Record<number, typeof SealwrightError>> = {
+  401: UnauthorizedError,
+  403: ForbiddenError,
+  404: NotFoundError,
+  409: ConflictError,
+  429: RateLimitError,
+};
+
+/** The class of errors answered with this status. A redirect is nobody's error but still not an answer. */
+export function errorClass(status: number): typeof SealwrightError {
+  if (status < 400) return SealwrightError;
+  return BY_STATUS[status] ?? (status < 500 ? InvalidRequestError : ServerError);
 }

@@ -11,7 +11,7 @@ export const RETRY_AFTER_SPREAD_MS = 100;
 
 /** What the decision depends on beside the error. */
 export interface RetryPolicy {
-  /** Doing the call twice has the effect of doing it once: GET, or POST under an idempotency key. */
+  /** Doing the call twice has the effect of doing it once, as with a GET or a send under its idempotency key. */
   readonly isRepeatable: boolean;
   readonly retryOnRateLimit: boolean;
   /** A number in [0, 1); an argument so that tests can hold it still. */
@@ -22,8 +22,8 @@ export interface RetryPolicy {
  * How long to wait before the next try, or `undefined` for "give up".
  *
  * `triesMade` counts from 1. Errors fall into two sorts: the server said it has not done the work (429, 503, 409 while
- * the first try is still running), or nobody knows (connection lost, time over, a gateway's 502 or 504). The second
- * sort is tried again only where doing it twice is harmless.
+ * the first try is still running), or nobody knows (connection lost, time over, a gateway's 502 or 504, a 503
+ * `outcome_unknown`). The second sort is tried again only where doing it twice is harmless.
  */
 export function retryDelayMs(error: SealwrightError, triesMade: number, policy: RetryPolicy): number | undefined {
   if (!mayRetry(error, policy)) return undefined;
@@ -42,7 +42,7 @@ function mayRetry(error: SealwrightError, policy: RetryPolicy): boolean {
     case 429:
       return policy.retryOnRateLimit;
     case 503:
-      return true;
+      return policy.isRepeatable || error.code !== 'outcome_unknown';
     case 409:
       return error.code === 'idempotency_in_progress';
     case 502:

@@ -1,5 +1,6 @@
 import { refuseUnknown } from './arguments.js';
 import { SealwrightError } from './errors.js';
+import type { EmailDefaults } from './resources/emails.js';
 
 /** Longest wait for one try, unless the caller says otherwise. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
@@ -11,7 +12,7 @@ export const DEFAULT_MAX_RETRIES = 3;
 export const MAX_RETRIES = 10;
 
 /** What the constructor takes beside the API key. */
-export interface SealwrightOptions {
+export interface SealwrightOptions<Defaults extends EmailDefaults = EmailDefaults> {
   /** Address of your server, with or without a trailing `/v1`. Default: the environment's `SEALWRIGHT_BASE_URL`. */
   baseUrl?: string | undefined;
   /** Longest wait for one try in milliseconds, reading the answer included: 1 to 600000, default 30000. */
@@ -22,12 +23,17 @@ export interface SealwrightOptions {
   retryOnRateLimit?: boolean | undefined;
   /** Replaces the global `fetch`, for instance to go through a proxy. It must honour `signal`. */
   fetch?: typeof globalThis.fetch | undefined;
+  /**
+   * Fields that each `emails.send` begins with, such as `{ from: 'Shop <shop@example.com>' }`. A field of the message
+   * replaces its default; a message with `html` or `text` of its own takes neither from here.
+   */
+  defaults?: Defaults | undefined;
 }
 
-const OPTION_NAMES = ['baseUrl', 'timeoutMs', 'maxRetries', 'retryOnRateLimit', 'fetch'] as const;
+const OPTION_NAMES = ['baseUrl', 'timeoutMs', 'maxRetries', 'retryOnRateLimit', 'fetch', 'defaults'] as const;
 
 /** The checked settings of one client. */
-export interface Settings {
+export interface ClientSettings {
   readonly apiKey: string;
   /** No trailing slash, no `/v1`. */
   readonly baseUrl: string;
@@ -35,6 +41,7 @@ export interface Settings {
   readonly maxRetries: number;
   readonly retryOnRateLimit: boolean;
   readonly fetch: typeof globalThis.fetch;
+  readonly defaults: EmailDefaults;
 }
 
 /** Checks what the constructor was given and fills the gaps from the environment. */
@@ -42,7 +49,7 @@ export function resolveSettings(
   apiKey: string | undefined,
   options: SealwrightOptions,
   environment: Record<string, string | undefined>,
-): Settings {
+): ClientSettings {
   refuseUnknown(options, OPTION_NAMES, 'new Sealwright');
   const fetch = options.fetch ?? globalThis.fetch;
   if (typeof fetch !== 'function') {
@@ -55,6 +62,7 @@ export function resolveSettings(
     maxRetries: integerWithin('maxRetries', options.maxRetries ?? DEFAULT_MAX_RETRIES, 0, MAX_RETRIES),
     retryOnRateLimit: boolean('retryOnRateLimit', options.retryOnRateLimit ?? true),
     fetch,
+    defaults: { ...object('defaults', options.defaults ?? {}) },
   };
 }
 
@@ -109,6 +117,11 @@ function integerWithin(name: string, value: unknown, min: number, max: number): 
 
 function boolean(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw invalid(name, `${name} must be true or false`);
+  return value;
+}
+
+function object(name: string, value: object): object {
+  if (typeof value !== 'object' || Array.isArray(value)) throw invalid(name, `${name} must be an object`);
   return value;
 }
 

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { SealwrightError } from './errors.js';
+import { types } from 'node:util';
+import { ConnectionError, SealwrightError, errorClass } from './errors.js';
 import { parseRetryAfter, retryDelayMs } from './retry.js';
-import type { Settings } from './settings.js';
+import type { ClientSettings } from './settings.js';
 import { VERSION } from './version.js';
 
 /** Values of query parameters; `undefined` leaves the parameter out. */
@@ -9,12 +9,16 @@ export type QueryValue = string | number | boolean | Date | undefined;
 
 /** One call of the HTTP API. */
 export interface Call {
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   /** Begins with `/v1/`; segments are already checked. */
   readonly path: string;
   readonly query?: Readonly<Record<string, QueryValue>> | undefined;
   readonly body?: unknown;
   readonly idempotencyKey?: string | undefined;
+  /** Whether doing it twice has the effect of doing it once, so that a lost answer may be asked for again. */
+  readonly isRepeatable: boolean;
+  /** For routes that ask for no key: then none is sent. */
+  readonly isAnonymous?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -25,14 +29,15 @@ interface WireRequest {
   readonly headers: Record<string, string>;
   readonly body: string | null;
   readonly idempotencyKey: string | undefined;
+  readonly isRepeatable: boolean;
 }
 
 /** Speaks HTTP for the resources: authorization, time limits, retries, errors. */
 export class Transport {
   // A private field, so that printing a client doesn't print its key.
-  readonly #settings: Settings;
+  readonly #settings: ClientSettings;
 
-  constructor(settings: Settings) {
+  constructor(settings: ClientSettings) {
     this.#settings = settings;
   }
 
@@ -53,14 +58,11 @@ export class Transport {
   #prepare(call: Call): WireRequest {
     const headers: Record<string, string> = {
       Accept: 'application/json',
-      Authorization: `Bearer ${this.#settings.apiKey}`,
       'User-Agent': `sealwright-node/${VERSION}`,
     };
-    let idempotencyKey: string | undefined;
-    if (call.method === 'POST') {
-      idempotencyKey = call.idempotencyKey ?? randomUUID();
-      headers['Idempotency-Key'] = idempotencyKey;
-    }
+    if (call.isAnonymous !== true) headers['Authorization'] = `Bearer ${this.#settings.apiKey}`;
+    const { idempotencyKey, isRepeatable } = call;
+    if (idempotencyKey !== undefined) headers['Idempotency-Key'] = idempotencyKey;
     let body: string | null = null;
     if (call.body !== undefined) {
       // Once, before the first try: a retry with other bytes would be a conflict, not a replay.
@@ -68,14 +70,13 @@ export class Transport {
       headers['Content-Type'] = 'application/json';
     }
     const url = this.#settings.baseUrl + call.path + queryString(call.query ?? {});
-    return { url, method: call.method, headers, body, idempotencyKey };
+    return { url, method: call.method, headers, body, idempotencyKey, isRepeatable };
   }
 
   #delayAfter(error: unknown, triesMade: number, request: WireRequest): number | undefined {
     if (!(error instanceof SealwrightError) || triesMade > this.#settings.maxRetries) return undefined;
     return retryDelayMs(error, triesMade, {
-      // A second DELETE would answer "not found" for work the first one did.
-      isRepeatable: request.method === 'GET' || request.idempotencyKey !== undefined,
+      isRepeatable: request.isRepeatable,
       retryOnRateLimit: this.#settings.retryOnRateLimit,
       random: Math.random,
     });
@@ -108,7 +109,7 @@ export class Transport {
       const { idempotencyKey } = request;
       if (signal?.aborted) throw abortedError(signal, idempotencyKey);
       if (isTimeOver) {
-        throw new SealwrightError('timeout', `no complete answer within ${timeoutMs} ms`, { idempotencyKey });
+        throw new ConnectionError('timeout', `no complete answer within ${timeoutMs} ms`, { idempotencyKey });
       }
       throw unansweredError(cause, request);
     } finally {
@@ -120,10 +121,24 @@ export class Transport {
 
 function toJson(value: unknown): string {
   try {
-    return JSON.stringify(value);
+    return JSON.stringify(value, refuseLoss);
   } catch (cause) {
+    if (cause instanceof SealwrightError) throw cause;
     throw new SealwrightError('argument_invalid', 'the argument cannot be written as JSON: it holds a BigInt or itself', { cause });
   }
+}
+
+/** JSON writes an invalid Date, NaN and Infinity as `null`, which for an expiry or a limit means "none". */
+function refuseLoss(this: Record<string, unknown>, name: string, written: unknown): unknown {
+  // What was given: a Date has become text (or null) by the time it is handed over.
+  const given = this[name];
+  if (types.isDate(given) && Number.isNaN(given.getTime())) {
+    throw new SealwrightError('argument_invalid', `${name} is an invalid Date`, { param: name });
+  }
+  if (typeof given === 'number' && !Number.isFinite(given)) {
+    throw new SealwrightError('argument_invalid', `${name} is ${given}, which is not a number that JSON can hold`, { param: name });
+  }
+  return written;
 }
 
 function queryString(query: Readonly<Record<string, QueryValue>>): string {
@@ -154,14 +169,15 @@ function parseAnswer(response: Response, text: string, idempotencyKey: string | 
 
 function answeredError(response: Response, text: string, idempotencyKey: string | undefined): SealwrightError {
   const facts = { ...answerFacts(response), idempotencyKey };
+  const AnsweredError = errorClass(response.status);
   const problem = (parseJsonObject(text) as { error?: unknown } | undefined)?.error;
   if (typeof problem !== 'object' || problem === null) {
     // A proxy in between, or not our server at all. Its page isn't repeated: it may be long and may be anything.
     const message = `the server answered with status ${response.status} and without an error object`;
-    return new SealwrightError('response_invalid', message, facts);
+    return new AnsweredError('response_invalid', message, facts);
   }
   const { code, message, param, requestId, docs, retryAfter } = problem as Record<string, unknown>;
-  return new SealwrightError(stringOr(code, 'response_invalid'), stringOr(message, `status ${response.status}`), {
+  return new AnsweredError(stringOr(code, 'response_invalid'), stringOr(message, `status ${response.status}`), {
     ...facts,
     param: stringOr(param, undefined),
     requestId: stringOr(requestId, facts.requestId),
@@ -185,9 +201,9 @@ function unansweredError(cause: unknown, request: WireRequest): SealwrightError 
   const { idempotencyKey } = request;
   if (/CERT|SIGNATURE|ERR_TLS|ERR_SSL|EPROTO/.test(reason)) {
     const message = `the TLS connection to ${host} failed (${reason}); for a CA of your own, start Node with NODE_EXTRA_CA_CERTS=<its PEM file>`;
-    return new SealwrightError('tls_error', message, { cause, idempotencyKey });
+    return new ConnectionError('tls_error', message, { cause, idempotencyKey });
   }
-  return new SealwrightError('network_error', `no answer from ${host} (${reason})`, { cause, idempotencyKey });
+  return new ConnectionError('network_error', `no answer from ${host} (${reason})`, { cause, idempotencyKey });
 }
 
 /** fetch wraps the system's error, whose code says what happened. */

@@ -2,7 +2,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { types } from 'node:util';
 import { refuseUnknown } from './arguments.js';
 import type { ClientErrorCode } from './errors.js';
-import { SealwrightError } from './errors.js';
+import { SealwrightError, WebhookError } from './errors.js';
 import type { WebhookEvent } from './events.js';
 
 /** How far a delivery's time may lie from ours, unless the caller says otherwise. */
@@ -19,7 +19,7 @@ export interface VerifyWebhookOptions {
 }
 
 /**
- * Returns the event of a webhook delivery, or throws a `SealwrightError` if it does not come from your server.
+ * Returns the event of a webhook delivery, or throws a `WebhookError` if it does not come from your server.
  *
  * `rawBody` is the request's body as received, before any JSON parser. `header` is the value of `Lettr-Signature`.
  * `secret` is the endpoint's secret as shown at its creation. The types admit `undefined` because headers and
@@ -134,10 +134,10 @@ function parseEvent(body: Uint8Array): WebhookEvent {
   return event as WebhookEvent;
 }
 
-function badHeader(problem: string): SealwrightError {
+function badHeader(problem: string): WebhookError {
   return refusal('webhook_header_invalid', `the Lettr-Signature header ${problem}`);
 }
 
-function refusal(code: ClientErrorCode, message: string): SealwrightError {
-  return new SealwrightError(code, message);
+function refusal(code: ClientErrorCode, message: string): WebhookError {
+  return new WebhookError(code, message);
 }

@@ -45,7 +45,9 @@ describe('installed under an alias', () => {
       const required = createRequire(import.meta.url)('lettr');
       const names = Object.keys(required).sort();
       console.log(names.join(), Object.keys(imported).sort().join() === names.join(), names.every((name) => imported[name] === required[name]));`;
-    assert.equal(run('both.mjs', source), 'Lettr,Sealwright,SealwrightError,verifyWebhook true true');
+    const errors = 'ConflictError,ConnectionError,ForbiddenError,InvalidRequestError,NotFoundError,RateLimitError,SealwrightError,ServerError,UnauthorizedError,WebhookError';
+    const names = [...errors.split(','), 'Lettr', 'Sealwright', 'verifyWebhook'].sort().join();
+    assert.equal(run('both.mjs', source), `${names} true true`);
   });
 });
 

@@ -41,6 +41,12 @@ test('work that may have been done is repeated only where that is harmless', () 
   }
 });
 
+test('a 503 is work not done, unless it says that nobody knows', () => {
+  const unknown = failure('outcome_unknown', { status: 503 });
+  assert.ok(retryDelayMs(unknown, 1, REPEATABLE) > 0);
+  assert.equal(retryDelayMs(unknown, 1, { ...REPEATABLE, isRepeatable: false }), undefined);
+});
+
 test('what a repetition would not mend is not repeated', () => {
   for (const status of [400, 401, 403, 404, 409, 410, 413, 415, 421, 500]) {
     assert.equal(retryDelayMs(failure('idempotency_key_conflict', { status }), 1, REPEATABLE), undefined);

@@ -108,6 +108,7 @@ describe('the constructor', () => {
     for (const maxRetries of [-1, 11, 0.5, '3']) refuses('maxRetries', /from 0 to 10/, KEY, { baseUrl: BASE_URL, maxRetries });
     refuses('retryOnRateLimit', /true or false/, KEY, { baseUrl: BASE_URL, retryOnRateLimit: 'no' });
     refuses('fetch', /fetch/, KEY, { baseUrl: BASE_URL, fetch: 'curl' });
+    for (const defaults of ['hello@example.com', [], 7]) refuses('defaults', /object/, KEY, { baseUrl: BASE_URL, defaults });
     refuses('options', /object/, KEY, BASE_URL);
   });
 

@@ -5,7 +5,7 @@ const { createHmac, randomBytes } = require('node:crypto');
 const { describe, test } = require('node:test');
 const vm = require('node:vm');
 const { Webhook: StandardWebhook } = require('standardwebhooks');
-const { SealwrightError, verifyWebhook } = require('sealwright');
+const { SealwrightError, WebhookError, verifyWebhook } = require('sealwright');
 const { signatureHeader, v1 } = require('./support/delivery.js');
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
@@ -26,6 +26,7 @@ function refuses(code, ...call) {
     (error) => {
       assert.ok(error instanceof SealwrightError, `expected a SealwrightError, got ${error}`);
       assert.equal(error.code, code, error.message);
+      assert.equal(error instanceof WebhookError, code.startsWith('webhook_'));
       assert.ok(!`${error.message}${JSON.stringify(error)}`.includes(SECRET), 'the secret is in the error');
       return true;
     },

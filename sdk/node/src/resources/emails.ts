@@ -1,8 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { types } from 'node:util';
-import { checkCallOptions, checkCreateOptions, pathId, requireObject } from '../arguments.js';
-import type { CallOptions, CreateOptions } from '../arguments.js';
+import { checkCallOptions, checkSendOptions, pathId, requireObject } from '../arguments.js';
+import type { CallOptions, SendOptions } from '../arguments.js';
 import { SealwrightError } from '../errors.js';
-import { iterate, toPage } from '../page.js';
+import type { WebhookEvent } from '../events.js';
+import { iterate, readPage } from '../page.js';
 import type { Page, PageQuery } from '../page.js';
 import type { QueryValue, Transport } from '../transport.js';
 
@@ -12,6 +14,7 @@ export type AddressInput = string | { email: string; name?: string | undefined }
 /** Where a message is on its way. */
 export type EmailStatus =
   | 'queued'
+  | 'deferred'
   | 'sent'
   | 'delivered'
   | 'bounced'
@@ -54,6 +57,12 @@ export interface EmailDraft {
   scheduledAt?: Date | string | undefined;
 }
 
+/** Fields that each send of a client begins with, see `SealwrightOptions.defaults`. */
+export type EmailDefaults = Partial<EmailDraft>;
+
+/** A message to send by a client whose defaults already tell some of its fields. */
+export type DraftBeside<Defaults> = Omit<EmailDraft, keyof Defaults> & Partial<EmailDraft>;
+
 /** What the server answers when it has accepted a message. */
 export interface SentEmail {
   id: string;
@@ -67,12 +76,27 @@ export interface SentEmail {
   suppressionReason?: string;
 }
 
+/** What has become of a message for one of its recipients. */
+export interface RecipientState {
+  recipient: string;
+  kind: 'to' | 'cc' | 'bcc';
+  status: EmailStatus;
+  updatedAt: string;
+}
+
 /** A message as lists and reads show it. Absent means not applicable, `null` means known to be empty. */
 export interface Email extends SentEmail {
   cc?: string[] | null;
   bcc?: string[] | null;
+  replyTo?: string[];
+  mode?: 'live' | 'test';
   html?: string | null;
   text?: string | null;
+  /** Whether the content can still be read; told by `get`, as are recipients and events. */
+  contentAvailable?: boolean;
+  recipients?: RecipientState[];
+  /** The timeline, oldest first, in the words of the webhooks. */
+  events?: WebhookEvent[];
   tags?: string[];
   metadata?: Metadata;
   messageId?: string;
@@ -83,6 +107,33 @@ export interface Email extends SentEmail {
   deliveredAt?: string | null;
   bouncedAt?: string | null;
   bounceReason?: string | null;
+}
+
+/** One step of an SMTP dialogue. */
+export interface AttemptStep {
+  verb: string;
+  /** How long the step took. */
+  ms: number;
+  code?: number;
+  reply: string;
+}
+
+/** One try to hand a message to one destination domain. */
+export interface Attempt {
+  id: string;
+  object: 'attempt';
+  number: number;
+  /** `in_doubt`: the content left and no reply was recorded, so it may have been taken; it was tried again. */
+  state: 'started' | 'finished' | 'in_doubt';
+  startedAt: string;
+  finishedAt?: string;
+  facts?: {
+    host?: string;
+    address?: string;
+    tls?: { version: string; cipher: string; verified: boolean } | null;
+    steps?: AttemptStep[];
+    recipients?: { recipient: string; reply: string }[];
+  };
 }
 
 /** Narrows a list of messages. */
@@ -99,34 +150,45 @@ export interface EmailQuery extends PageQuery {
 }
 
 /** `client.emails` */
-export class Emails {
+export class Emails<Defaults extends EmailDefaults = object> {
   readonly #transport: Transport;
+  readonly #defaults: EmailDefaults;
 
-  constructor(transport: Transport) {
+  constructor(transport: Transport, defaults: EmailDefaults) {
     this.#transport = transport;
+    this.#defaults = defaults;
   }
 
   /** Sends or schedules one message. Resolves once the server has stored it durably, before it is delivered. */
-  async send(draft: EmailDraft, options: CreateOptions = {}): Promise<SentEmail> {
+  async send(draft: DraftBeside<Defaults>, options: SendOptions = {}): Promise<SentEmail> {
     requireObject(draft, 'emails.send', 'draft');
-    checkCreateOptions(options, 'emails.send');
-    const answer = await this.#transport.request({ method: 'POST', path: '/v1/emails', body: toWire(draft), ...options });
-    return answer as SentEmail;
+    checkSendOptions(options, 'emails.send');
+    const { idempotencyKey = randomUUID(), signal } = options;
+    const body = toWire(withDefaults(draft, this.#defaults));
+    const request = { method: 'POST', path: '/v1/emails', body, isRepeatable: true, idempotencyKey, signal } as const;
+    return (await this.#transport.request(request)) as SentEmail;
   }
 
   /** Reads one message with what has become of it. */
   async get(id: string, options: CallOptions = {}): Promise<Email> {
     checkCallOptions(options, 'emails.get');
     const path = `/v1/emails/${pathId(id, 'emails.get')}`;
-    return (await this.#transport.request({ method: 'GET', path, ...options })) as Email;
+    return (await this.#transport.request({ method: 'GET', path, isRepeatable: true, ...options })) as Email;
+  }
+
+  /** Reads each try to deliver a message, with the SMTP dialogue step by step. */
+  async attempts(id: string, options: CallOptions = {}): Promise<Page<Attempt>> {
+    checkCallOptions(options, 'emails.attempts');
+    const path = `/v1/emails/${pathId(id, 'emails.attempts')}/attempts`;
+    return readPage<Attempt, object>(() => this.#transport.request({ method: 'GET', path, isRepeatable: true, ...options }), {});
   }
 
   /** Reads one page of messages, newest first. */
   async list(query: EmailQuery = {}, options: CallOptions = {}): Promise<Page<Email>> {
     requireObject(query, 'emails.list', 'query');
     checkCallOptions(options, 'emails.list');
-    const request = { method: 'GET', path: '/v1/emails', query: toQuery(query), ...options } as const;
-    return toPage<Email>(await this.#transport.request(request));
+    const route = { method: 'GET', path: '/v1/emails', isRepeatable: true, ...options } as const;
+    return readPage<Email, EmailQuery>((page) => this.#transport.request({ ...route, query: toQuery(page) }), query);
   }
 
   /** Walks all messages that match, newest first; `limit` is the size of a page. */
@@ -135,7 +197,17 @@ export class Emails {
   }
 }
 
-function toWire(draft: EmailDraft): object {
+/**
+ * The draft's own fields win. Its content replaces the default content as a whole: an HTML part of today beside a text
+ * part of always would be two messages in one.
+ */
+function withDefaults(draft: EmailDefaults, defaults: EmailDefaults): EmailDefaults {
+  const given = Object.fromEntries(Object.entries(draft).filter(([, value]) => value !== undefined)) as EmailDefaults;
+  if (given.html === undefined && given.text === undefined) return { ...defaults, ...given };
+  return { ...defaults, html: undefined, text: undefined, ...given };
+}
+
+function toWire(draft: EmailDefaults): object {
   return {
     ...draft,
     to: toList(draft.to),

@@ -1,7 +1,7 @@
-import { checkCallOptions, checkCreateOptions, pathId, requireObject } from '../arguments.js';
-import type { CallOptions, CreateOptions } from '../arguments.js';
+import { checkCallOptions, pathId, requireObject } from '../arguments.js';
+import type { CallOptions } from '../arguments.js';
 import type { WebhookEventType } from '../events.js';
-import { iterate, toPage } from '../page.js';
+import { iterate, readPage } from '../page.js';
 import type { Page, PageQuery } from '../page.js';
 import type { Transport } from '../transport.js';
 
@@ -59,11 +59,14 @@ export class Webhooks {
     this.#transport = transport;
   }
 
-  /** Creates an endpoint. Keep the answer's `secret`: it is not shown again. */
-  async create(draft: WebhookDraft, options: CreateOptions = {}): Promise<CreatedWebhook> {
+  /**
+   * Creates an endpoint. Keep the answer's `secret`: it is not shown again. Not repeated after a lost connection: a
+   * second try would make a second endpoint.
+   */
+  async create(draft: WebhookDraft, options: CallOptions = {}): Promise<CreatedWebhook> {
     requireObject(draft, 'webhooks.create', 'draft');
-    checkCreateOptions(options, 'webhooks.create');
-    const request = { method: 'POST', path: '/v1/webhooks', body: draft, ...options } as const;
+    checkCallOptions(options, 'webhooks.create');
+    const request = { method: 'POST', path: '/v1/webhooks', body: draft, isRepeatable: false, ...options } as const;
     return (await this.#transport.request(request)) as CreatedWebhook;
   }
 
@@ -71,15 +74,15 @@ export class Webhooks {
   async get(id: string, options: CallOptions = {}): Promise<Webhook> {
     checkCallOptions(options, 'webhooks.get');
     const path = `/v1/webhooks/${pathId(id, 'webhooks.get')}`;
-    return (await this.#transport.request({ method: 'GET', path, ...options })) as Webhook;
+    return (await this.#transport.request({ method: 'GET', path, isRepeatable: true, ...options })) as Webhook;
   }
 
   /** Reads one page of endpoints, newest first. */
   async list(query: WebhookQuery = {}, options: CallOptions = {}): Promise<Page<Webhook>> {
     requireObject(query, 'webhooks.list', 'query');
     checkCallOptions(options, 'webhooks.list');
-    const request = { method: 'GET', path: '/v1/webhooks', query: { ...query }, ...options } as const;
-    return toPage<Webhook>(await this.#transport.request(request));
+    const route = { method: 'GET', path: '/v1/webhooks', isRepeatable: true, ...options } as const;
+    return readPage<Webhook, WebhookQuery>((page) => this.#transport.request({ ...route, query: { ...page } }), query);
   }
 
   /** Walks all endpoints that match, newest first; `limit` is the size of a page. */
@@ -91,6 +94,6 @@ export class Webhooks {
   async delete(id: string, options: CallOptions = {}): Promise<DeletedWebhook> {
     checkCallOptions(options, 'webhooks.delete');
     const path = `/v1/webhooks/${pathId(id, 'webhooks.delete')}`;
-    return (await this.#transport.request({ method: 'DELETE', path, ...options })) as DeletedWebhook;
+    return (await this.#transport.request({ method: 'DELETE', path, isRepeatable: false, ...options })) as DeletedWebhook;
   }
 }

@@ -1,7 +1,7 @@
 // Compiled, never run: a program as an ES-module user writes it, and the mistakes the types have to catch.
 import type { IncomingMessage } from 'node:http';
-import { Lettr, Sealwright, SealwrightError, verifyWebhook } from 'sealwright';
-import type { Email, EmailDraft, Page, WebhookEvent, WebhookEventType } from 'sealwright';
+import { ForbiddenError, Lettr, NotFoundError, RateLimitError, Sealwright, SealwrightError, verifyWebhook } from 'sealwright';
+import type { ApiKey, Caller, Email, EmailDefaults, EmailDraft, OrganizationSettings, Page, WebhookEvent, WebhookEventType } from 'sealwright';
 
 const client = new Sealwright(process.env['SEALWRIGHT_API_KEY'], { baseUrl: 'https://mail.example.com', maxRetries: 5 });
 const lettr: Sealwright = new Lettr(process.env['LETTR_API_KEY']);
@@ -27,7 +27,45 @@ export async function walk(): Promise<string[]> {
   const first: Email | undefined = emails[0];
   const more: boolean = emails.hasMore && emails.totalCount > emails.data.length;
   for await (const email of client.emails.iterate({ to: 'ann@example.org' })) subjects.push(email.id);
-  return more && first !== undefined ? subjects : [];
+  const next: Page<Email> | undefined = await emails.nextPage();
+  return more && first !== undefined ? subjects : (next ?? []).map((email) => email.id);
+}
+
+export async function sendWithDefaults(someDefaults: EmailDefaults): Promise<Sealwright> {
+  const shop = new Lettr(process.env['LETTR_API_KEY'], { defaults: { from: 'Shop <shop@example.com>', replyTo: 'help@example.com' } });
+  await shop.emails.send({ to: 'ann@example.org', subject: 'Order 7', text: 'Thanks' });
+  await shop.emails.send({ from: 'bills@example.com', to: 'ann@example.org', subject: 'Bill 7', text: 'Thanks' });
+  const alarms = new Lettr('le_x', { defaults: { from: 'a@example.com', to: 'ops@example.com', subject: 'Alarm' } });
+  await alarms.emails.send({ text: 'The disk is full' });
+  await new Lettr('le_x', { defaults: someDefaults }).emails.send({ subject: 'Hi' });
+  return shop;
+}
+
+export async function rotateAll(): Promise<string[]> {
+  const { permissions, mode }: Caller = await client.me();
+  const fresh: string[] = [];
+  for await (const key of client.apiKeys.iterate({ limit: 100 })) {
+    const due: ApiKey = await client.apiKeys.get(key.id);
+    if (new Date(due.rotationDueAt) > new Date() || due.mode !== mode) continue;
+    const { key: secret, previous } = await client.apiKeys.rotate(due.id, { overlap: 3600, name: `${due.name}, rotated` });
+    await client.apiKeys.update(previous.id, { expiresAt: new Date(), rateLimit: { requests: 1, period: 'minute' } });
+    fresh.push(secret);
+  }
+  if (!permissions.includes('settings:write')) return fresh;
+  const settings: OrganizationSettings = await client.settings.update({ keyExposurePolicy: 'revoke', apiKeyMaxAgeDays: null });
+  await client.secrets.reportExposed({ token: 'le_x', source: settings.keyExposurePolicy });
+  return fresh;
+}
+
+export async function remove(id: string): Promise<boolean> {
+  const { key } = await client.apiKeys.create({ name: 'CI', permissions: ['emails:send', 'a:permission-of-next-year'], ipRestrictions: ['192.0.2.0/24'] });
+  try {
+    return (await client.apiKeys.delete(id)).deleted && key !== '';
+  } catch (error) {
+    if (error instanceof NotFoundError || error instanceof ForbiddenError) return false;
+    if (error instanceof RateLimitError) return (error.retryAfter ?? 1) < 60;
+    throw error;
+  }
 }
 
 export async function endpoints(): Promise<string> {
@@ -61,6 +99,19 @@ export function mistakes(): void {
   void client.emails.send({ from: 'a@example.com', to: 'b@example.com', subject: 'Hi', text: 'Hello', reply_to: 'c@example.com' });
   // @ts-expect-error metadata is flat
   void client.emails.send({ from: 'a@example.com', to: 'b@example.com', subject: 'Hi', text: 'x', metadata: { user: { id: 1 } } });
+  const withSender = new Sealwright('le_x', { defaults: { from: 'a@example.com' } });
+  // @ts-expect-error the recipient is neither in the defaults nor here
+  void withSender.emails.send({ subject: 'Hi', text: 'Hello' });
+  // @ts-expect-error the defaults hold fields of a message
+  void new Sealwright('le_x', { defaults: { sender: 'a@example.com' } });
+  // @ts-expect-error no such period
+  void client.apiKeys.create({ rateLimit: { requests: 1, period: 'day' } });
+  // @ts-expect-error the mode of a key stays
+  void client.apiKeys.update('key_1', { mode: 'test' });
+  // @ts-expect-error no such policy
+  void client.settings.update({ keyExposurePolicy: 'shrug' });
+  // @ts-expect-error a creation of a key has no idempotency key
+  void client.apiKeys.create({}, { idempotencyKey: 'a' });
   // @ts-expect-error no such status
   void client.emails.list({ status: 'lost' });
   // @ts-expect-error iterate walks forward only

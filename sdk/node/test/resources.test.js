@@ -1,0 +1,185 @@
+'use strict';
+
+const assert = require('node:assert/strict');
+const { describe, test } = require('node:test');
+const { NotFoundError } = require('sealwright');
+const { KEY, clientOf, rejection } = require('./support/client.js');
+const { problem } = require('./support/stand-in.js');
+
+/** What went over the wire, as `METHOD path` and body. */
+function wire({ requests }) {
+  return requests.map(({ method, url, body }) => (body === undefined ? [`${method} ${url}`] : [`${method} ${url}`, body]));
+}
+
+describe('ids', () => {
+  test('cannot point at another route', async (t) => {
+    const { client, server } = await clientOf(t, [{ body: {} }]);
+    const calls = {
+      emails: ['get', 'attempts'],
+      webhooks: ['get', 'delete'],
+      apiKeys: ['get', 'update', 'delete', 'rotate'],
+    };
+    for (const id of ['', '.', '..', '../keys', 'a/b', 'a?b', 'a#b', 'a%2fb', ' ', 'x'.repeat(129), undefined, 7, ['a']]) {
+      for (const [resource, names] of Object.entries(calls)) {
+        for (const name of names) assert.equal((await rejection(client[resource][name](id, {}))).param, 'id');
+      }
+    }
+    assert.equal(server.requests.length, 0);
+  });
+});
+
+test('the attempts of a message are read as a list', async (t) => {
+  const attempt = { id: 'att_1', object: 'attempt', number: 1, state: 'finished', startedAt: '2026-11-22T03:14:01.020Z' };
+  const { client, server } = await clientOf(t, [{ body: { object: 'list', data: [attempt], hasMore: false, totalCount: 1 } }]);
+  const attempts = await client.emails.attempts('email_1');
+  assert.deepEqual([...attempts], [attempt]);
+  assert.equal(await attempts.nextPage(), undefined);
+  assert.deepEqual(wire(server), [['GET /v1/emails/email_1/attempts']]);
+});
+
+test('webhooks are created, read, listed and deleted', async (t) => {
+  const webhook = { id: 'wh_1', object: 'webhook', url: 'https://hooks.example.org/', events: ['*'], status: 'active' };
+  const { client, server } = await clientOf(t, [
+    { status: 201, body: { ...webhook, secret: 'whsec_x' } },
+    { body: webhook },
+    { body: { object: 'list', data: [webhook], hasMore: false, totalCount: 1 } },
+    { body: { id: 'wh_1', object: 'webhook', deleted: true } },
+  ]);
+  const draft = { url: webhook.url, events: ['*'] };
+  assert.equal((await client.webhooks.create(draft)).secret, 'whsec_x');
+  assert.deepEqual(await client.webhooks.get('wh_1'), webhook);
+  assert.equal((await client.webhooks.list({ limit: 1 }))[0].id, 'wh_1');
+  assert.equal((await client.webhooks.delete('wh_1')).deleted, true);
+  assert.deepEqual(wire(server), [
+    ['POST /v1/webhooks', draft],
+    ['GET /v1/webhooks/wh_1'],
+    ['GET /v1/webhooks?limit=1'],
+    ['DELETE /v1/webhooks/wh_1'],
+  ]);
+});
+
+describe('API keys', () => {
+  const key = {
+    id: 'key_1',
+    object: 'api_key',
+    name: 'Shop',
+    keyPrefix: 'le_',
+    lastFour: 'x9Zq',
+    mode: 'live',
+    permissions: ['emails:send'],
+    domainRestrictions: [],
+    ipRestrictions: ['192.0.2.0/24', '2001:db8::/32'],
+    rateLimit: { requests: 5, period: 'second' },
+    expiresAt: '2030-01-02T03:04:05.006Z',
+    replaces: null,
+    createdAt: '2026-11-22T03:14:01.020Z',
+  };
+
+  test('are created with what was asked for, and with nothing when nothing was', async (t) => {
+    const created = { ...key, key: 'le_shown-once' };
+    const { client, server } = await clientOf(t, [{ status: 201, body: created }]);
+    const { name, permissions, ipRestrictions, rateLimit } = key;
+    const draft = { name, permissions, ipRestrictions, rateLimit, expiresAt: new Date(key.expiresAt), mode: 'test', prefix: 'mp' };
+    assert.deepEqual(await client.apiKeys.create(draft), created);
+    await client.apiKeys.create();
+    await client.apiKeys.create({ permissions: ['*'], allPermissions: true, expiresAt: null, rateLimit: null });
+    assert.deepEqual(wire(server), [
+      ['POST /v1/api-keys', { ...draft, expiresAt: key.expiresAt }],
+      ['POST /v1/api-keys', {}],
+      ['POST /v1/api-keys', { permissions: ['*'], allPermissions: true, expiresAt: null, rateLimit: null }],
+    ]);
+  });
+
+  test('never get a wider limit because a date or number was none', async (t) => {
+    const { client, server } = await clientOf(t, [{ status: 201, body: key }]);
+    assert.equal((await rejection(client.apiKeys.create({ expiresAt: new Date('soon') }))).param, 'expiresAt');
+    assert.equal((await rejection(client.apiKeys.update('key_1', { expiresAt: new Date(NaN) }))).param, 'expiresAt');
+    assert.equal((await rejection(client.apiKeys.create({ rateLimit: { requests: Infinity, period: 'hour' } }))).param, 'requests');
+    assert.equal((await rejection(client.settings.update({ apiKeyMaxAgeDays: NaN }))).param, 'apiKeyMaxAgeDays');
+    assert.equal(server.requests.length, 0);
+  });
+
+  test('are read, listed, changed, rotated and deleted', async (t) => {
+    const rotated = { ...key, id: 'key_2', key: 'le_new', replaces: 'key_1', previous: { id: 'key_1', expiresAt: '2026-11-23T03:14:01.020Z', lastUsedAt: null } };
+    const { client, server } = await clientOf(t, [
+      { body: key },
+      { body: { object: 'list', data: [key], hasMore: false, totalCount: 1 } },
+      { body: { ...key, ipRestrictions: [] } },
+      { status: 201, body: rotated },
+      { status: 201, body: rotated },
+      { body: { id: 'key_1', object: 'api_key', deleted: true } },
+    ]);
+    assert.deepEqual(await client.apiKeys.get('key_1'), key);
+    assert.deepEqual([...(await client.apiKeys.list({ limit: 5 }))], [key]);
+    assert.deepEqual((await client.apiKeys.update('key_1', { ipRestrictions: [], expiresAt: null })).ipRestrictions, []);
+    assert.deepEqual(await client.apiKeys.rotate('key_1'), rotated);
+    assert.equal((await client.apiKeys.rotate('key_1', { overlap: 0, name: 'Shop 2' })).previous.id, 'key_1');
+    assert.equal((await client.apiKeys.delete('key_1')).deleted, true);
+    assert.deepEqual(wire(server), [
+      ['GET /v1/api-keys/key_1'],
+      ['GET /v1/api-keys?limit=5'],
+      ['PATCH /v1/api-keys/key_1', { ipRestrictions: [], expiresAt: null }],
+      ['POST /v1/api-keys/key_1/rotate', {}],
+      ['POST /v1/api-keys/key_1/rotate', { overlap: 0, name: 'Shop 2' }],
+      ['DELETE /v1/api-keys/key_1'],
+    ]);
+  });
+
+  test('that are not there are a NotFoundError', async (t) => {
+    const { client } = await clientOf(t, [problem(404, 'not_found')]);
+    assert.ok((await rejection(client.apiKeys.delete('key_1'))) instanceof NotFoundError);
+  });
+});
+
+test('settings are read and changed', async (t) => {
+  const settings = { object: 'settings', securityContact: null, keyExposurePolicy: 'expire_24h', apiKeyMaxAgeDays: null, browserOrigins: [] };
+  const { client, server } = await clientOf(t, [{ body: settings }, { body: { ...settings, keyExposurePolicy: 'revoke' } }]);
+  assert.deepEqual(await client.settings.get(), settings);
+  assert.equal((await client.settings.update({ keyExposurePolicy: 'revoke', apiKeyMaxAgeDays: null })).keyExposurePolicy, 'revoke');
+  assert.deepEqual(wire(server), [
+    ['GET /v1/settings'],
+    ['PATCH /v1/settings', { keyExposurePolicy: 'revoke', apiKeyMaxAgeDays: null }],
+  ]);
+});
+
+test('found secrets are reported, one or many, without the key of the one who found them', async (t) => {
+  const { client, server } = await clientOf(t, [{ status: 202, body: { object: 'exposure_report', received: 1 } }]);
+  const found = { token: 'le_found', url: 'https://git.example.org/commit/7', source: 'commit' };
+  assert.equal((await client.secrets.reportExposed(found)).received, 1);
+  await client.secrets.reportExposed([found, { token: 'mp_found' }]);
+  assert.deepEqual(wire(server), [
+    ['POST /v1/secrets/exposed', { secrets: [found] }],
+    ['POST /v1/secrets/exposed', { secrets: [found, { token: 'mp_found' }] }],
+  ]);
+  assert.ok(server.requests.every(({ headers }) => headers.authorization === undefined));
+  assert.equal((await rejection(client.secrets.reportExposed('le_found'))).param, 'secret');
+});
+
+test('a client knows who it is', async (t) => {
+  const caller = { object: 'caller', organizationId: 'org_1', keyId: 'key_1', mode: 'live', permissions: ['*'], plan: 'pro' };
+  const { client, server } = await clientOf(t, [{ body: caller }]);
+  assert.deepEqual(await client.me(), caller);
+  assert.deepEqual(wire(server), [['GET /v1/me']]);
+  assert.equal(server.requests[0].headers.authorization, `Bearer ${KEY}`);
+});
+
+test('every call refuses misspelt options before anything is sent', async (t) => {
+  const { client, server } = await clientOf(t, [{ body: {} }]);
+  const misspelt = { singal: AbortSignal.abort() };
+  const calls = [
+    client.me(misspelt),
+    client.emails.attempts('email_1', misspelt),
+    client.webhooks.create({ url: 'https://hooks.example.org/', events: [] }, { idempotencyKey: 'a' }),
+    client.apiKeys.create({}, { idempotencyKey: 'a' }),
+    client.apiKeys.get('key_1', misspelt),
+    client.apiKeys.list({}, misspelt),
+    client.apiKeys.update('key_1', {}, misspelt),
+    client.apiKeys.delete('key_1', misspelt),
+    client.apiKeys.rotate('key_1', {}, misspelt),
+    client.settings.get(misspelt),
+    client.settings.update({}, misspelt),
+    client.secrets.reportExposed([], misspelt),
+  ];
+  for (const call of calls) assert.match((await rejection(call)).message, /unknown option/);
+  assert.equal(server.requests.length, 0);
+});
