@@ -5,33 +5,13 @@
 const assert = require('node:assert/strict');
 const { randomBytes } = require('node:crypto');
 const { describe, test } = require('node:test');
-const { setTimeout: sleep } = require('node:timers/promises');
 const { Webhook: StandardWebhook } = require('standardwebhooks');
 const { Sealwright, SealwrightError, verifyWebhook } = require('sealwright');
-const { readReadyFile } = require('./support/ready-file.js');
+const { rejection } = require('./support/client.js');
+const { DEADLINE_MS, eventually } = require('./support/eventually.js');
+const { withRealServer } = require('./support/ready-file.js');
 
-/** How long delivery and its webhook may take on a busy machine. */
-const DEADLINE_MS = 60_000;
-const POLL_MS = 100;
-
-let ready;
-let problem;
-try {
-  ready = readReadyFile();
-} catch (error) {
-  problem = error;
-}
-
-if (problem !== undefined) {
-  test('a real server is there to be tested', () => {
-    throw problem;
-  });
-} else if (ready === undefined) {
-  console.error('\n*** SKIPPED: no test against a real server was run, because SEALWRIGHT_REAL=skip ***\n');
-  test('everything against a real server', { skip: 'SEALWRIGHT_REAL=skip' }, () => {});
-} else {
-  againstRealServer(ready);
-}
+withRealServer(againstRealServer);
 
 function againstRealServer({ apiUrl, liveKey, outboxUrl, webhookSecret }) {
   const client = new Sealwright(liveKey, { baseUrl: apiUrl });
@@ -75,6 +55,14 @@ function againstRealServer({ apiUrl, liveKey, outboxUrl, webhookSecret }) {
       assert.equal(email.text, draft.text);
       assert.deepEqual([...email.tags].sort(), draft.tags);
       assert.deepEqual(email.metadata, draft.metadata);
+    });
+
+    test('was tried once, and every step is told', async () => {
+      const [attempt, ...others] = await client.emails.attempts(id);
+      assert.deepEqual(others, []);
+      assert.equal(attempt.state, 'finished');
+      assert.equal(attempt.facts.steps.find((step) => step.verb === 'dot').code, 250);
+      assert.deepEqual(attempt.facts.recipients.map((each) => each.recipient), [recipient]);
     });
 
     test('is in the list, by itself and by walking', async () => {
@@ -187,26 +175,6 @@ function againstRealServer({ apiUrl, liveKey, outboxUrl, webhookSecret }) {
       return found[0];
     });
   }
-}
-
-/** Asks again and again until there is an answer; delivery and webhooks happen after the call that caused them. */
-async function eventually(what, ask) {
-  const end = Date.now() + DEADLINE_MS;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    assert.ok(Date.now() < end, `waited ${DEADLINE_MS} ms in vain for ${what}`);
-    await sleep(POLL_MS);
-  }
-}
-
-async function rejection(promise) {
-  const error = await promise.then(
-    (value) => assert.fail(`expected a rejection, got ${JSON.stringify(value)}`),
-    (reason) => reason,
-  );
-  assert.ok(error instanceof SealwrightError, `expected a SealwrightError, got ${error}`);
-  return error;
 }
 
 /** Headers as recorded, an object or a list of pairs, under the names Node would give them. */

@@ -1,6 +1,6 @@
 'use strict';
 
-// Runs real.test.js in a Node that trusts the development server's CA: NODE_EXTRA_CA_CERTS counts at start-up only.
+// Runs real*.test.js in a Node that trusts the development server's CA: NODE_EXTRA_CA_CERTS counts at start-up only.
 const { spawnSync } = require('node:child_process');
 const path = require('node:path');
 const { readReadyFile } = require('./support/ready-file.js');
@@ -12,6 +12,7 @@ try {
 } catch {
   // The test itself reports what is wrong, as a failure that a test runner counts.
 }
-const { status, error } = spawnSync(process.execPath, ['--test', path.join(__dirname, 'real.test.js')], { env, stdio: 'inherit' });
+const files = ['real.test.js', 'real-account.test.js'].map((name) => path.join(__dirname, name));
+const { status, error } = spawnSync(process.execPath, ['--test', ...files], { env, stdio: 'inherit' });
 if (error) throw error;
 process.exitCode = status ?? 1;

@@ -1,6 +1,7 @@
 'use strict';
 
 const fs = require('node:fs');
+const { test } = require('node:test');
 
 const FIELDS = ['apiUrl', 'caCert', 'liveKey', 'testKey', 'outboxUrl'];
 
@@ -23,4 +24,23 @@ function readReadyFile() {
   return ready;
 }
 
-module.exports = { readReadyFile };
+/** Declares tests against the real server; without one, a test that fails or, if that was asked for, is skipped out loud. */
+function withRealServer(declareTests) {
+  let ready;
+  try {
+    ready = readReadyFile();
+  } catch (error) {
+    test('a real server is there to be tested', () => {
+      throw error;
+    });
+    return;
+  }
+  if (ready !== undefined) {
+    declareTests(ready);
+    return;
+  }
+  console.error('\n*** SKIPPED: no test against a real server was run, because SEALWRIGHT_REAL=skip ***\n');
+  test('everything against a real server', { skip: 'SEALWRIGHT_REAL=skip' }, () => {});
+}
+
+module.exports = { readReadyFile, withRealServer };
