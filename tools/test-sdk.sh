@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The Node SDK: built, its types checked, its unit tests, then its tests against a real `sealwright dev`. The webhooks
-# which that server sent meanwhile are verified by Standard Webhooks' own packages and by receivers of other makes.
+# The Node SDK: built, its types checked, its unit tests, then its tests against a real `sealwright dev`, and the code of
+# the promise documents. The webhooks which the first server sent meanwhile are verified by Standard Webhooks' own packages
+# and by receivers of other makes.
 set -euo pipefail
 # shellcheck source=tools/paths.sh
 source "$(dirname "$0")/paths.sh"
@@ -22,3 +23,5 @@ trap 'rm -f "$deliveries"' EXIT
 say "the webhooks that this server sent"
 "$VENV/bin/python" "$ROOT/tools/verify-webhooks.py" "$deliveries"
 node "$ROOT/tools/verify-webhooks.mjs" "$deliveries"
+say "the code of the promise documents"
+"$ROOT/tools/test-promises.sh"
