@@ -2,6 +2,7 @@
 
 use super::extract::{Body, Who, present};
 use super::{Api, Problem};
+use crate::features::keys::Actor;
 use crate::features::orgs::{self, ExposurePolicy, SettingsChange};
 use crate::id::OrgId;
 use axum::Json;
@@ -112,8 +113,10 @@ pub(super) struct Me {
     object: &'static str,
     #[schemars(with = "String")]
     organization_id: OrgId,
-    /// The key's or the member's id.
-    actor_id: String,
+    /// The key, if it is a program that calls.
+    key_id: Option<String>,
+    /// The member, if it is a person.
+    member_id: Option<String>,
     mode: &'static str,
     permissions: Vec<String>,
     plan: &'static str,
@@ -122,7 +125,8 @@ pub(super) struct Me {
 pub(super) async fn me(Who(caller): Who) -> Json<Me> {
     Json(Me {
         object: "caller",
-        actor_id: caller.actor.as_str().to_owned(),
+        key_id: matches!(caller.actor, Actor::Key(_)).then(|| caller.actor.as_str().to_owned()),
+        member_id: matches!(caller.actor, Actor::Member(_)).then(|| caller.actor.as_str().to_owned()),
         mode: caller.mode.name(),
         permissions: caller.permissions.words().to_vec(),
         plan: caller.plan.name(),

@@ -234,7 +234,7 @@ on_both_engines! {
         let mut actions = house.audited().await;
         // The accounts of the harness were made by the operator.
         actions.retain(|action| action != "operator api_key.created");
-        let by = format!("{} ", house.client.get("/v1/me", &house.account.live).await.expect(200)["actorId"].as_str().unwrap());
+        let by = format!("{} ", house.client.get("/v1/me", &house.account.live).await.expect(200)["keyId"].as_str().unwrap());
         let expected = ["api_key.created", "api_key.updated", "api_key.created", "api_key.rotated", "api_key.deleted", "settings.updated"];
         let expected: Vec<_> = expected.iter().map(|action| format!("{by}{action}")).collect();
         let (mut actions, mut expected) = (actions, expected);
