@@ -24,85 +24,64 @@ pub struct KindLabel {
     pub kind: &'static str,
 }
 
-/// All metrics of this process.
-#[derive(Debug)]
-pub struct Metrics {
-    registry: Registry,
-    /// HTTP requests answered.
-    pub requests: Family<RequestLabels, Counter>,
-    /// Seconds from the end of a request's head to its answer.
-    pub request_seconds: Histogram,
-    /// E-mails accepted.
-    pub emails_accepted: Counter,
-    /// Outcomes per recipient: delivered, deferred, bounced, failed.
-    pub outcomes: Family<KindLabel, Counter>,
-    /// Attempts found without an outcome after a crash.
-    pub in_doubt: Counter,
-    /// Webhook requests: succeeded, failed.
-    pub webhook_requests: Family<KindLabel, Counter>,
-    /// API keys burned, by the channel on which they were seen.
-    pub keys_exposed: Family<KindLabel, Counter>,
-    /// Notices to security contacts: sent, nobody (no contact or no sender is set), gone (the event was forgotten).
-    pub notices: Family<KindLabel, Counter>,
-    /// Jobs that are due and not leased, by kind.
-    pub jobs_due: Family<KindLabel, Gauge>,
-    /// Seconds that the oldest due job has been waiting, by kind.
-    pub jobs_oldest_due_seconds: Family<KindLabel, Gauge<f64, AtomicU64>>,
+/// Declares each metric once: its field, its type, its first value, and the help that Prometheus shows.
+macro_rules! metrics {
+    ($( $(#[doc = $doc:literal])* $name:ident: $type:ty = $first:expr, $help:literal; )*) => {
+        /// All metrics of this process.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $( $(#[doc = $doc])* pub $name: $type, )*
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                let mut registry = Registry::with_prefix("sealwright");
+                $(
+                    let $name: $type = $first;
+                    registry.register(stringify!($name), $help, $name.clone());
+                )*
+                Self { registry, $( $name, )* }
+            }
+        }
+    };
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut registry = Registry::with_prefix("sealwright");
-        macro_rules! register {
-            ($name:ident, $help:literal, $metric:expr) => {
-                let $name = $metric;
-                registry.register(stringify!($name), $help, $name.clone());
-            };
-        }
-        register!(requests, "HTTP requests answered", Family::default());
-        register!(
-            request_seconds,
-            "Seconds to answer a request",
-            Histogram::new(exponential_buckets(0.0005, 2.0, 16))
-        );
-        register!(
-            emails_accepted,
-            "E-mails accepted for sending",
-            Counter::default()
-        );
-        register!(outcomes, "Delivery outcomes per recipient", Family::default());
-        register!(
-            in_doubt,
-            "Attempts whose outcome was never recorded",
-            Counter::default()
-        );
-        register!(webhook_requests, "Webhook requests by result", Family::default());
-        register!(keys_exposed, "API keys burned by channel", Family::default());
-        register!(
-            notices,
-            "Notices to security contacts by result",
-            Family::default()
-        );
-        register!(jobs_due, "Jobs due and not leased", Family::default());
-        register!(
-            jobs_oldest_due_seconds,
-            "Seconds the oldest due job has waited",
-            Family::default()
-        );
-        Self {
-            registry,
-            requests,
-            request_seconds,
-            emails_accepted,
-            outcomes,
-            in_doubt,
-            webhook_requests,
-            keys_exposed,
-            notices,
-            jobs_due,
-            jobs_oldest_due_seconds,
-        }
-    }
+type ByKind<T> = Family<KindLabel, T>;
+
+metrics! {
+    /// HTTP requests answered.
+    requests: Family<RequestLabels, Counter> = Family::default(), "HTTP requests answered";
+    /// Seconds from the end of a request's head to its answer.
+    request_seconds: Histogram = Histogram::new(exponential_buckets(0.0005, 2.0, 16)), "Seconds to answer a request";
+    /// Connections that are open now.
+    connections: Gauge = Gauge::default(), "Connections open";
+    /// Connections that we closed, or gave no slot, by reason.
+    connections_closed: ByKind<Counter> = Family::default(), "Connections closed or turned away by the edge";
+    /// Requests refused at the edge, by reason.
+    requests_refused: ByKind<Counter> = Family::default(), "Requests refused at the edge";
+    /// Seconds until the certificate that is shown ends.
+    certificate_expires_seconds: Gauge = Gauge::default(), "Seconds until the certificate ends";
+    /// Changed certificate files: loaded, refused.
+    certificate_reloads: ByKind<Counter> = Family::default(), "Changed certificate files by result";
+    /// Certificates asked for by ACME: succeeded, failed.
+    acme_orders: ByKind<Counter> = Family::default(), "Certificates asked for by ACME by result";
+    /// E-mails accepted.
+    emails_accepted: Counter = Counter::default(), "E-mails accepted for sending";
+    /// Outcomes per recipient: delivered, deferred, bounced, failed.
+    outcomes: ByKind<Counter> = Family::default(), "Delivery outcomes per recipient";
+    /// Attempts found without an outcome after a crash.
+    in_doubt: Counter = Counter::default(), "Attempts whose outcome was never recorded";
+    /// Webhook requests: succeeded, failed.
+    webhook_requests: ByKind<Counter> = Family::default(), "Webhook requests by result";
+    /// API keys burned, by the channel on which they were seen.
+    keys_exposed: ByKind<Counter> = Family::default(), "API keys burned by channel";
+    /// Notices to security contacts: sent, nobody (no contact or no sender is set), gone (the event was forgotten).
+    notices: ByKind<Counter> = Family::default(), "Notices to security contacts by result";
+    /// Jobs that are due and not leased, by kind.
+    jobs_due: ByKind<Gauge> = Family::default(), "Jobs due and not leased";
+    /// Seconds that the oldest due job has been waiting, by kind.
+    jobs_oldest_due_seconds: ByKind<Gauge<f64, AtomicU64>> = Family::default(), "Seconds the oldest due job has waited";
 }
 
 impl Metrics {
