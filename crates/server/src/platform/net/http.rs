@@ -80,7 +80,7 @@ pub struct Outgoing<'a> {
     /// Fields beside those the client sets itself: `Host`, `Content-Length` and everything about
     /// the connection or encodings, which are dropped when they are given here.
     pub headers: HeaderMap,
-    /// The content; ignored by [`HttpClient::get`].
+    /// The content; ignored by [`HttpClient::get`] and [`HttpClient::head`].
     pub body: Bytes,
     /// How long everything together may take, from the look-up to the last byte read.
     pub timeout: Duration,
@@ -254,6 +254,18 @@ impl HttpClient {
             ..request
         };
         self.exchange(Method::GET, request).await
+    }
+
+    /// Sends a HEAD and reads the answer, which has no content.
+    ///
+    /// # Errors
+    /// As [`HttpClient::post`].
+    pub async fn head(&self, request: Outgoing<'_>) -> Result<Answer, HttpFailure> {
+        let request = Outgoing {
+            body: Bytes::new(),
+            ..request
+        };
+        self.exchange(Method::HEAD, request).await
     }
 
     async fn exchange(&self, method: Method, outgoing: Outgoing<'_>) -> Result<Answer, HttpFailure> {
