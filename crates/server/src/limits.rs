@@ -12,12 +12,44 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const REQUEST_HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Time for a request's head to arrive.
 pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Header fields of a request on HTTP/1; on HTTP/2 the bytes of its head bound them.
+pub const REQUEST_HEADERS_MAX: usize = 100;
+/// Time that a connection is kept between two requests.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Bytes of a request's body per second, at least…
+pub const BODY_BYTES_PER_SECOND_MIN: u32 = 500;
+/// …but it may fall this far behind, a pause included.
+pub const BODY_GRACE: Duration = Duration::from_secs(10);
+/// Time that an answer may stay untaken, whole or the rest of it.
+pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a request's body to arrive.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of a body on the plain listener that are searched for keys.
+pub const PLAIN_BODY_BYTES_MAX: usize = 64 * 1024;
+/// Time for such a body to arrive.
+pub const PLAIN_BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for a TLS handshake.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a trusted proxy's PROXY header.
+pub const PROXY_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a PROXY header, its extensions included.
+pub const PROXY_HEADER_BYTES_MAX: usize = 4096;
+/// Sessions of TLS 1.2 clients without tickets that are remembered.
+pub const TLS_SESSIONS_MAX: usize = 1024;
 /// HTTP/2 streams of one connection.
 pub const H2_STREAMS_MAX: u32 = 100;
+/// Requests of one HTTP/2 connection that may be given up beyond those waited for (CVE-2023-44487).
+pub const H2_RESETS_MAX: u32 = 100;
+/// Streams that may be given up before we have looked at them.
+pub const H2_PENDING_RESETS_MAX: usize = 20;
+/// Streams that a client may make us reset (CVE-2025-8671).
+pub const H2_LOCAL_RESETS_MAX: usize = 50;
+/// Bytes of an HTTP/2 stream that may be on their way to us.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+/// Bytes of all HTTP/2 streams of a connection that may be on their way to us.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes of an answer that wait in an HTTP/2 stream for their client.
+pub const H2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Recipients of one e-mail in `to`, `cc` and `bcc` together.
 pub const RECIPIENTS_MAX: usize = 50;

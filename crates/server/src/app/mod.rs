@@ -1,5 +1,6 @@
 //! Puts the parts together: from settings to a running process, and to its orderly end.
 
+mod listeners;
 mod watch;
 
 pub use watch::Readiness;
@@ -8,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::admin;
 use crate::entry::api;
-use crate::entry::edge::{self, Listener, TlsSettingError};
+use crate::entry::edge::TlsSettingError;
 use crate::features::delivery::wire::{Timeouts, TlsMode};
 use crate::features::delivery::{self, Delivery};
 use crate::features::emails::Fresh;
@@ -23,6 +24,7 @@ use crate::platform::net::{DnsConfig, Guard, HttpConfig, Net, NetSetupError};
 use crate::platform::store::{Location, Schema, Store, StoreError};
 use crate::platform::vault::{RootKey, Vault, VaultError, random};
 use axum::Router;
+use listeners::{Listeners, Routers};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sealwright_mail::address::Mailbox;
@@ -206,13 +208,16 @@ pub async fn open(config: &Config, clock: Clock) -> Result<(Platform, StoreLock)
     Ok((platform, lock))
 }
 
+/// The certificates of a PEM file.
+fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    let roots = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    roots.map_err(|error| file_error(path, std::io::Error::other(error.to_string())))
+}
+
 /// The way out, as set.
 pub fn net(config: &Config) -> Result<Net, StartError> {
     let extra_roots = match &config.net.extra_ca {
-        Some(path) => {
-            let roots = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            roots.map_err(|error| file_error(path, std::io::Error::other(error.to_string())))?
-        }
+        Some(path) => roots(path)?,
         None => Vec::new(),
     };
     let guard = Guard::with_allowed(config.net.allow_private.clone());
@@ -291,6 +296,8 @@ fn host_name() -> String {
 pub struct Running {
     /// Address of the HTTPS listener; `None` without the API role.
     pub address: Option<SocketAddr>,
+    /// Address of the plain listener that refuses; `None` unless it is set.
+    pub http_address: Option<SocketAddr>,
     /// Address of the metrics listener.
     pub admin_address: Option<SocketAddr>,
     /// What the features stand on.
@@ -337,35 +344,34 @@ pub async fn start_on(
         watch_stopped,
     );
     let watch = (stop_watch, tokio::spawn(watching));
-    let address = if roles.api {
-        let tls = edge::server_config(&config.server)?;
-        let listener = bind(config.server.listen, Some(tls), config.server.connections_max).await?;
-        let address = listener.address().ok();
+    let net = net(config)?;
+    let mut listeners = Listeners {
+        config,
+        platform: &platform,
+        readiness: &readiness,
+        stopped: &stopped,
+        tasks: &mut tasks,
+    };
+    let (mut address, mut http_address) = (None, None);
+    if roles.api {
         let authenticator = Arc::new(Authenticator::default());
         // The fallback of the API's router answers every path that is not one of the others'.
-        let router = api::router(platform.clone(), Arc::clone(&fresh), Arc::clone(&authenticator))
+        let https = api::router(platform.clone(), Arc::clone(&fresh), Arc::clone(&authenticator))
             .merge(admin::health(Arc::clone(&readiness)))
             .merge(more);
-        tasks.spawn(listener.serve(router, stopped.clone(), grace));
+        let plain = api::plain(platform.clone());
+        let routers = Routers { https, plain };
+        (address, http_address) = listeners.public(routers, &net.dns, &net.guard).await?;
         let (platform, stopped) = (platform.clone(), stopped.clone());
-        tasks.spawn(async move { authenticator.usage.run(&platform, stopped).await });
-        address
-    } else {
-        None
-    };
-    let admin_address = match config.server.admin_listen {
-        Some(address) => {
-            let listener = bind(address, None, 64).await?;
-            let address = listener.address().ok();
-            let router = admin::router(Arc::clone(&readiness), Arc::clone(&platform.metrics));
-            tasks.spawn(listener.serve(router, stopped.clone(), grace));
-            address
-        }
-        None => None,
-    };
-    start_workers(config, roles, &platform, fresh, &stopped, &mut tasks)?;
+        listeners
+            .tasks
+            .spawn(async move { authenticator.usage.run(&platform, stopped).await });
+    }
+    let admin_address = listeners.admin().await?;
+    start_workers(config, roles, &platform, fresh, net, &stopped, &mut tasks)?;
     Ok(Running {
         address,
+        http_address,
         admin_address,
         platform,
         stop,
@@ -376,24 +382,15 @@ pub async fn start_on(
     })
 }
 
-async fn bind(
-    address: SocketAddr,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    connections_max: usize,
-) -> Result<Listener, StartError> {
-    let bound = Listener::bind(address, tls, connections_max).await;
-    bound.map_err(|error| StartError::Setting(format!("server.listen: {address} can't be bound: {error}")))
-}
-
 fn start_workers(
     config: &Config,
     roles: Roles,
     platform: &Platform,
     fresh: Arc<Fresh>,
+    net: Net,
     stopped: &Stop,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), StartError> {
-    let net = net(config)?;
     let poll = Duration::from_millis(config.delivery.poll_ms.max(10));
     if roles.delivery {
         let notices = Notices::new(platform.clone(), Arc::clone(&fresh), notice_sender(config)?, poll);

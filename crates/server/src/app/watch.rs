@@ -2,12 +2,13 @@
 //! stands still.
 
 use crate::clock::Timestamp;
+use crate::entry::edge::Certificates;
 use crate::features::emails::Fresh;
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::{HEARTBEAT_EVERY, Jobs, Kind, NODE_ALIVE_FOR, Stop};
 use crate::platform::store::StoreError;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// How often the coming days' partitions are looked after.
@@ -17,15 +18,26 @@ const MAINTENANCE_EVERY: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub struct Readiness {
     problem: Mutex<Option<String>>,
+    certificates: OnceLock<Arc<Certificates>>,
 }
 
 impl Readiness {
     /// What is wrong, if anything, in words for the operator.
     pub fn problem(&self) -> Option<String> {
+        let certificates = self.certificates.get();
+        if certificates.is_some_and(|certificates| certificates.expires_at().is_none()) {
+            return Some("there is no certificate yet; the log tells how asking for one goes".to_owned());
+        }
         self.problem
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Nothing is ready without one of these.
+    pub(super) fn needs(&self, certificates: Arc<Certificates>) {
+        // It is said once, at the start.
+        let _ = self.certificates.set(certificates);
     }
 
     fn set(&self, problem: Option<String>) {

@@ -6,7 +6,7 @@ use super::{BenchError, Engine, Options, Stage, failed};
 use crate::app::{self, Roles, Running, StoreLock};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::entry::edge::{Authority, Listener, server_config};
+use crate::entry::edge::{self, Authority, Listener, Tls, Transport};
 use crate::features::audit::Origin;
 use crate::features::domains;
 use crate::features::keys::{self, Authenticator, Caller, NewKey, Permissions, Restrictions, Style};
@@ -94,9 +94,10 @@ pub(super) struct Receiver {
 
 impl Receiver {
     async fn start(config: &Config) -> Result<Self, BenchError> {
-        let tls = server_config(&config.server).map_err(failed("the receiver"))?;
+        let tls = Tls::from_files(&config.server).map_err(failed("the receiver"))?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind(any_port, Some(tls), RECEIVER_CONNECTIONS_MAX).await;
+        let options = edge::Options::private(RECEIVER_CONNECTIONS_MAX);
+        let listener = Listener::bind(any_port, Transport::Https(tls), options).await;
         let listener = listener.map_err(failed("the receiver"))?;
         let address = listener.address().map_err(failed("the receiver"))?;
         let count = Arc::new(AtomicU64::new(0));

@@ -67,21 +67,56 @@ settings! {
     [server] Server {
         /// Address and port of the HTTPS listener.
         listen: SocketAddr = "127.0.0.1:8443",
-        /// Certificate chain (PEM). Without it `sealwright dev` makes a local authority of its own and `serve` refuses to start:
-        /// the API is never served without TLS.
+        /// Certificate chain (PEM), read again when the file changes and on SIGHUP; a pair that can't be used leaves the old one in
+        /// place. Without it and without `acme.names`, `serve` refuses to start: the API is never served without TLS. `sealwright
+        /// dev` makes a local authority of its own.
         tls_cert: Option<PathBuf> = "",
         /// Private key of the certificate (PEM).
         tls_key: Option<PathBuf> = "",
         /// Oldest TLS version that clients may use: `1.3`, or `1.2` (then only forward-secret AEAD suites). 1.2 weakens the promise
         /// that all traffic uses TLS 1.3.
         tls_min: String = "1.3",
-        /// Connections served at once; further ones wait in the listener's backlog.
+        /// Connections open at once. When there are as many, a client whose network holds less than its share gets in for an idle
+        /// connection of the network that holds most; others are closed at once.
         connections_max: usize = "10000",
+        /// Connections of one network (an IPv4 address, an IPv6 /64) at once; further ones are closed at once. Trusted proxies are
+        /// not counted.
+        connections_per_network_max: usize = "64",
+        /// Requests under way at once; further ones are answered 503 `overloaded`. A network may have as many as are still free, so
+        /// one alone gets half of them.
+        requests_max: usize = "2048",
+        /// Address and port of a plain HTTP listener (port 80). It never redirects: it answers 403 `https_required`, and the
+        /// challenges of a certificate authority. Empty turns it off; clients then find the port closed.
+        http_listen: Option<SocketAddr> = "",
+        /// Every connection to the HTTPS and the plain listener begins with a PROXY protocol header (version 1 or 2) from one of
+        /// `trusted_proxies`; connections from elsewhere, or without a good header, are closed.
+        proxy_protocol: bool = "false",
+        /// Networks of proxies (CIDR, separated by commas) that are believed about their clients: in a PROXY header if
+        /// `proxy_protocol` is on, and in `Forwarded` or `X-Forwarded-For`. Whoever sends from there chooses the address that limits
+        /// and address lists of keys apply to, so name single hosts rather than networks.
+        trusted_proxies: Vec<IpNet> = "",
         /// Address and port of the metrics and health listener: plain HTTP, for the operator's own network only. Empty turns it
         /// off; `/healthz` and `/readyz` are also served on the HTTPS listener, `/metrics` is not.
         admin_listen: Option<SocketAddr> = "",
         /// How long a stopping process waits for requests and deliveries under way before it leaves them to others, in seconds.
         stop_timeout_s: u64 = "20",
+    }
+    /// Certificates from an authority that speaks ACME (RFC 8555).
+    [acme] Acme {
+        /// Host names of the certificate, separated by commas. Empty turns ACME off; otherwise `server.tls_cert` and
+        /// `server.tls_key` must be empty.
+        names: Vec<String> = "",
+        /// URL of the authority's directory.
+        directory: Option<String> = "",
+        /// Agreement to the authority's terms of service; nothing is asked for without it.
+        terms_accepted: bool = "false",
+        /// E-mail address for the authority's notices.
+        contact: Option<String> = "",
+        /// How the names are proven: `tls-alpn-01` on the HTTPS listener (it must be reachable on port 443), or `http-01` on
+        /// `server.http_listen` (port 80).
+        challenge: String = "tls-alpn-01",
+        /// Further certificate authorities (PEM) for the directory itself: for a private authority.
+        ca: Option<PathBuf> = "",
     }
     /// Where rows are kept.
     [store] StoreSettings {

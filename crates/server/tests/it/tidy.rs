@@ -230,9 +230,14 @@ fn time_and_randomness_come_in_as_arguments() {
     // Durations of network steps and of measurements, never a stored time.
     let may = |file: &Source| {
         is_clock(file)
-            || ["platform/net/", "features/delivery/wire/", "bench/"]
-                .iter()
-                .any(|folder| file.is_in(&format!("{SERVER}/{folder}")))
+            || [
+                "platform/net/",
+                "features/delivery/wire/",
+                "entry/edge/",
+                "bench/",
+            ]
+            .iter()
+            .any(|folder| file.is_in(&format!("{SERVER}/{folder}")))
     };
     never(
         "durations are measured on the wire and in benchmarks only",

@@ -87,7 +87,7 @@ async fn no_key_in_url(api: &Api, uri: &Uri, origin: &Origin) -> Result<(), Prob
 }
 
 /// Decodes once; what is no UTF-8 then can't be a key.
-fn percent_decode(text: &str) -> String {
+pub(super) fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

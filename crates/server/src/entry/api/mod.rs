@@ -12,12 +12,14 @@ mod json;
 mod mailbox;
 mod openapi;
 mod page;
+mod plain;
 mod problem;
 mod request;
 mod route;
 mod settings;
 mod webhooks;
 
+pub use plain::plain;
 pub use problem::{Code, Problem};
 pub use route::{Access, Route, Routes};
 
@@ -113,6 +115,7 @@ pub fn router(platform: Platform, fresh: Arc<Fresh>, authenticator: Arc<Authenti
     let (router, routes, document) = table().finish();
     // Only names and schemas: this can't fail.
     let document = serde_json::to_vec(&document).unwrap_or_default();
+    let observing = platform.clone();
     let api = Arc::new(Api {
         platform,
         fresh,
@@ -128,7 +131,7 @@ pub fn router(platform: Platform, fresh: Arc<Fresh>, authenticator: Arc<Authenti
             Arc::clone(&api),
             guard::guard,
         ))
-        .layer(axum::middleware::from_fn_with_state(api, request::observe))
+        .layer(axum::middleware::from_fn_with_state(observing, request::observe))
 }
 
 /// An answer whose status is part of its type, so that the document tells it.

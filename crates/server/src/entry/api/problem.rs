@@ -269,6 +269,16 @@ impl Problem {
         }
     }
 
+    /// Too much is under way here, or for this client's network.
+    pub fn overloaded() -> Self {
+        let message = "too many requests are under way; nothing was accepted; try again, with the same Idempotency-Key if there was one";
+        let problem = Self::new(Code::Overloaded, message);
+        Self {
+            retry_after: Some(RETRY_AFTER_S),
+            ..problem
+        }
+    }
+
     /// Something that should not happen; the log has more, under the request's id.
     pub fn internal() -> Self {
         let message = "something went wrong here; the operator finds more in the log under this request id";

@@ -2,7 +2,6 @@
 //!
 //! The log line names the route and not the path: a caller may put anything there, an address in place of an id for one.
 
-use super::Api;
 use super::problem::Carried;
 use crate::entry::edge::Peer;
 use crate::features::audit::Origin;
@@ -10,19 +9,17 @@ use crate::id::Id as _;
 pub(super) use crate::id::RequestId;
 use crate::limits::AGENT_CHARS_MAX;
 use crate::metrics::RequestLabels;
+use crate::platform::Platform;
 use crate::platform::vault::random;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use std::sync::Arc;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// Two years, as browsers' preload lists ask for.
-const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000; includeSubDomains; preload");
 
-pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    let started_at = api.platform.clock.now();
+pub(super) async fn observe(State(platform): State<Platform>, mut request: Request, next: Next) -> Response {
+    let started_at = platform.clock.now();
     let id = RequestId::generate(started_at, random());
     let method = request.method().clone();
     let route = request
@@ -49,25 +46,18 @@ pub(super) async fn observe(State(api): State<Arc<Api>>, mut request: Request, n
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, value);
     }
-    headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    let (status, elapsed) = (
-        response.status().as_u16(),
-        api.platform.clock.now().since(started_at),
-    );
-    api.platform
-        .metrics
-        .request_seconds
-        .observe(elapsed.as_secs_f64());
+    let (status, elapsed) = (response.status().as_u16(), platform.clock.now().since(started_at));
+    platform.metrics.request_seconds.observe(elapsed.as_secs_f64());
     let labels = RequestLabels {
         route,
         status: status.into(),
     };
-    api.platform.metrics.requests.get_or_create(&labels).inc();
+    platform.metrics.requests.get_or_create(&labels).inc();
     let route = &labels.route;
     tracing::debug!(request = %id, %method, route, status, elapsed_us = elapsed.as_micros() as u64, "answered");
     response

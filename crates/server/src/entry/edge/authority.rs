@@ -1,74 +1,12 @@
-//! Server certificates: from files, or from a local authority made for development.
+//! A local certificate authority, made for development.
 
-use crate::config::Server;
+use super::tls::{TlsSettingError, file_error};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::version::{TLS12, TLS13};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-/// Why TLS can't be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsSettingError {
-    /// The settings don't say which certificate to use.
-    #[error(
-        "server.tls_cert and server.tls_key must be set: the API is never served without TLS (`sealwright dev` makes its own)"
-    )]
-    Missing,
-    /// `server.tls_min` is neither 1.2 nor 1.3.
-    #[error("setting server.tls_min: expected 1.3 or 1.2")]
-    Min,
-    /// A file can't be read or holds something else.
-    #[error("{path}: {reason}")]
-    File {
-        /// The file.
-        path: String,
-        /// Why.
-        reason: String,
-    },
-    /// The certificate and the key don't fit together.
-    #[error("certificate and key can't be used: {0}")]
-    Pair(String),
-}
-
-fn file_error(path: &Path, reason: impl ToString) -> TlsSettingError {
-    TlsSettingError::File {
-        path: path.display().to_string(),
-        reason: reason.to_string(),
-    }
-}
-
-/// The server's side of TLS: 1.3 (or 1.2 where the operator says so), AEAD and forward secrecy only, no early data: a replayed POST would
-/// be a second e-mail.
-pub fn server_config(settings: &Server) -> Result<Arc<rustls::ServerConfig>, TlsSettingError> {
-    let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
-        return Err(TlsSettingError::Missing);
-    };
-    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.map_err(|error| file_error(cert, error))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| file_error(key, error))?;
-    let versions: &[_] = match settings.tls_min.as_str() {
-        "1.3" => &[&TLS13],
-        "1.2" => &[&TLS13, &TLS12],
-        _ => return Err(TlsSettingError::Min),
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let pair = |error: rustls::Error| TlsSettingError::Pair(error.to_string());
-    let builder = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .map_err(pair)?;
-    let mut config = builder
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(pair)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
-}
 
 /// Files of a local certificate authority and of a server certificate that it issued.
 #[derive(Debug, Clone)]

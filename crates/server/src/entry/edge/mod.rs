@@ -1,60 +1,177 @@
 //! The edge: listeners, TLS, and the limits of a connection.
 //!
-//! One accept loop per listener on hyper: a connection slot, a handshake under a deadline, HTTP/1.1 or HTTP/2 with bounded heads and
-//! streams, a graceful end. Not here yet: limits per network, PROXY protocol, certificate reload, the request firewall.
+//! A connection passes these stations: a slot (`slots`: all together, and by network); the PROXY header, where one is due (`proxy`);
+//! the TLS handshake (`tls`, `certificates`); HTTP/1.1 or HTTP/2 with bounded heads and streams (`connection`), watched for as long as
+//! it lives (`life`, `patience`). A request on it gets its [`Peer`] (`forwarded`), a turn (`turns`), and the headers that every
+//! answer bears (`exchange`). `acme` obtains certificates; `plain` is what port 80 answers.
+//!
+//! Deliberately not here: keys, organizations and their limits (`entry/api`), and floods that fill the line before they reach us.
 
+pub mod acme;
+pub mod plain;
+
+mod authority;
+mod certificates;
+mod connection;
+mod exchange;
+mod forwarded;
+mod life;
+mod patience;
+mod peer;
+mod proxy;
+mod slots;
 mod tls;
+mod turns;
+mod x509;
 
-pub use tls::{Authority, TlsSettingError, server_config};
+pub use authority::Authority;
+pub use certificates::{Certificates, Files, Pair, measure};
+pub use peer::{Peer, Scheme, Trusted};
+pub use tls::{Tls, TlsSettingError, server_config};
 
-use crate::limits::{H2_STREAMS_MAX, REQUEST_HEAD_BYTES_MAX, REQUEST_HEAD_TIMEOUT, TLS_HANDSHAKE_TIMEOUT};
+use crate::clock::Clock;
+use crate::limits::{
+    ANSWER_STALL_TIMEOUT, BODY_BYTES_PER_SECOND_MIN, BODY_GRACE, KEEP_ALIVE_TIMEOUT, REQUEST_HEAD_TIMEOUT,
+};
+use crate::metrics::{KindLabel, Metrics};
 use crate::platform::jobs::Stop;
 use axum::Router;
-use hyper::service::Service as _;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use hyper_util::service::TowerToHyperService;
+use connection::Connection;
+use life::Life;
+use peer::network_of;
+use slots::{Full, Slots};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
-use tokio_rustls::TlsAcceptor;
+use tokio::task::JoinSet;
+use turns::Turns;
 
-/// How often an HTTP/2 client has to show that it is still there.
-const H2_PING_EVERY: Duration = Duration::from_secs(20);
 /// Rest after the system refused a new connection (out of descriptors, usually).
 const REST_AFTER_ACCEPT_ERROR: Duration = Duration::from_millis(50);
 
-/// Who is at the other end; every request carries it as an extension.
+/// What is spoken on a listener.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// HTTPS.
+    Https(Arc<Tls>),
+    /// Plain HTTP, for the operator's own network only.
+    Http,
+    /// Plain HTTP for the world, which is told to come back with TLS: each answer ends its connection.
+    HttpOnce,
+}
+
+/// How long a client may take. The defaults are in `limits.rs`.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer {
-    /// The client's address.
-    pub address: IpAddr,
+pub struct Pace {
+    /// For a request's head, and for the first request of a connection.
+    pub head: Duration,
+    /// Between two requests of a connection.
+    pub keep_alive: Duration,
+    /// A request body may fall behind its least rate for this long.
+    pub body_grace: Duration,
+    /// The least rate.
+    pub body_bytes_per_second_min: u32,
+    /// An answer, or what is left of it, may stay untaken for this long.
+    pub answer_stall: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            head: REQUEST_HEAD_TIMEOUT,
+            keep_alive: KEEP_ALIVE_TIMEOUT,
+            body_grace: BODY_GRACE,
+            body_bytes_per_second_min: BODY_BYTES_PER_SECOND_MIN,
+            answer_stall: ANSWER_STALL_TIMEOUT,
+        }
+    }
+}
+
+impl Pace {
+    /// No deadline appears that is nearer than this.
+    fn shortest(&self) -> Duration {
+        self.head.min(self.keep_alive).min(self.answer_stall)
+    }
+}
+
+/// The limits of a listener, and what it works with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections of one network at once; trusted proxies are not counted.
+    pub connections_per_network_max: usize,
+    /// Requests under way at once.
+    pub requests_max: usize,
+    /// Who is believed about whom they speak for.
+    pub trusted: Trusted,
+    /// Whether every connection begins with a PROXY header from a trusted proxy.
+    pub proxy_protocol: bool,
+    /// How long clients may take.
+    pub pace: Pace,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where time comes from.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// So many connections, from wherever they come: for listeners that not everybody reaches.
+    pub fn private(connections_max: usize) -> Self {
+        Self {
+            connections_max,
+            connections_per_network_max: connections_max,
+            // Twice, because a network gets no more than half.
+            requests_max: connections_max.saturating_mul(2),
+            trusted: Trusted::default(),
+            proxy_protocol: false,
+            pace: Pace::default(),
+            metrics: Arc::default(),
+            clock: Clock::System,
+        }
+    }
 }
 
 /// A listener that is bound and not accepting yet.
 pub struct Listener {
     socket: TcpListener,
-    tls: Option<TlsAcceptor>,
-    connections_max: usize,
+    shared: Arc<Shared>,
+}
+
+/// What all connections of a listener share.
+struct Shared {
+    transport: Transport,
+    options: Options,
+    slots: Arc<Slots>,
+    turns: Arc<Turns>,
+}
+
+impl Shared {
+    fn count_closed(&self, kind: &'static str) {
+        let label = KindLabel { kind };
+        self.options
+            .metrics
+            .connections_closed
+            .get_or_create(&label)
+            .inc();
+    }
 }
 
 impl Listener {
-    /// Binds. Without `tls` the listener speaks plain HTTP: only for the operator's own network.
-    pub async fn bind(
-        address: SocketAddr,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        connections_max: usize,
-    ) -> io::Result<Self> {
+    /// Binds.
+    pub async fn bind(address: SocketAddr, transport: Transport, options: Options) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
+        let shared = Shared {
+            transport,
+            slots: Slots::new(options.connections_max, options.connections_per_network_max),
+            turns: Turns::new(options.requests_max),
+            options,
+        };
         Ok(Self {
             socket,
-            tls: tls.map(TlsAcceptor::from),
-            connections_max,
+            shared: Arc::new(shared),
         })
     }
 
@@ -65,114 +182,57 @@ impl Listener {
 
     /// Serves until stopped, then waits up to `grace` for requests under way.
     pub async fn serve(self, router: Router, mut stop: Stop, grace: Duration) {
-        let slots = Arc::new(Semaphore::new(self.connections_max));
-        let graceful = Arc::new(GracefulShutdown::new());
+        let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
-                slot = Arc::clone(&slots).acquire_owned() => {
-                    let Ok(slot) = slot else { break };
-                    tokio::select! {
-                        accepted = self.socket.accept() => accepted.map(|(stream, from)| (stream, from, slot)),
-                        () = stop.wait() => break,
-                    }
-                }
+                accepted = self.socket.accept() => accepted,
                 () = stop.wait() => break,
             };
-            let (stream, from, slot) = match accepted {
-                Ok(accepted) => accepted,
+            while connections.try_join_next().is_some() {}
+            match accepted {
+                Ok((stream, remote)) => match self.admit(stream, remote) {
+                    Ok(connection) => {
+                        connections.spawn(connection.run(router.clone(), stop.clone()));
+                    }
+                    Err(kind) => self.shared.count_closed(kind),
+                },
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(REST_AFTER_ACCEPT_ERROR).await;
-                    continue;
                 }
-            };
-            let (tls, router, watcher) = (self.tls.clone(), router.clone(), graceful.watcher());
-            tokio::spawn(async move {
-                let address = from.ip().to_canonical();
-                connection(stream, Peer { address }, tls, router, watcher).await;
-                drop(slot);
-            });
+            }
         }
         drop(self.socket);
-        let graceful = Arc::try_unwrap(graceful).unwrap_or_default();
-        // Connections that outlive the grace end with the process.
-        let _ = tokio::time::timeout(grace, graceful.shutdown()).await;
+        let ended = async { while connections.join_next().await.is_some() {} };
+        // Connections that outlive the grace end with their tasks, which end with the set.
+        let _ = tokio::time::timeout(grace, ended).await;
+    }
+
+    /// A connection with its slot, or why it gets none; it is then closed without a word.
+    fn admit(&self, stream: TcpStream, remote: SocketAddr) -> Result<Connection, &'static str> {
+        let address = remote.ip().to_canonical();
+        let options = &self.shared.options;
+        let is_proxy = options.trusted.holds(address);
+        if options.proxy_protocol && !is_proxy {
+            return Err("untrusted_proxy");
+        }
+        let life = Life::new(options.pace);
+        let network = (!is_proxy).then(|| network_of(address));
+        let slot = self.shared.slots.take(network, &life).map_err(full)?;
+        Ok(Connection {
+            shared: Arc::clone(&self.shared),
+            stream,
+            address,
+            life,
+            slot,
+        })
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: Peer,
-    tls: Option<TlsAcceptor>,
-    router: Router,
-    watcher: Watcher,
-) {
-    // Answers are small and should leave at once; a socket that refuses the option still works.
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
-        return http(stream, peer, Version::Http1, router, watcher).await;
-    };
-    match tokio::time::timeout(TLS_HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let version = if is_http2 { Version::Http2 } else { Version::Http1 };
-            http(stream, peer, version, router, watcher).await;
-        }
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
-    }
-}
-
-/// Settled by the handshake (ALPN, RFC 7301), never guessed from a client's first bytes.
-enum Version {
-    Http1,
-    Http2,
-}
-
-async fn http<S>(stream: S, peer: Peer, version: Version, router: Router, watcher: Watcher)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_HEAD_TIMEOUT)
-        .max_buf_size(REQUEST_HEAD_BYTES_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(H2_STREAMS_MAX)
-        .max_header_list_size(u32::try_from(REQUEST_HEAD_BYTES_MAX).unwrap_or(u32::MAX))
-        .keep_alive_interval(H2_PING_EVERY)
-        .keep_alive_timeout(H2_PING_EVERY);
-    let builder = match version {
-        Version::Http1 => builder.http1_only(),
-        Version::Http2 => builder.http2_only(),
-    };
-    // hyper's own deadlines begin with a request's first byte; a client that never sends one would hold its connection for ever.
-    let was_used = Arc::new(Notify::new());
-    let first = Arc::clone(&was_used);
-    let router = TowerToHyperService::new(router);
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        first.notify_one();
-        request.extensions_mut().insert(peer);
-        router.call(request)
-    });
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    let serving = std::pin::pin!(watcher.watch(serving.into_owned()));
-    let unused = async {
-        if tokio::time::timeout(REQUEST_HEAD_TIMEOUT, was_used.notified())
-            .await
-            .is_ok()
-        {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        ended = serving => if let Err(error) = ended {
-            tracing::debug!(%error, "a connection ended early");
-        },
-        () = unused => tracing::debug!("a connection without a request was closed"),
+/// The name in metrics.
+fn full(full: Full) -> &'static str {
+    match full {
+        Full::Network => "network_full",
+        Full::Everything => "full",
     }
 }

@@ -212,6 +212,16 @@ impl House {
         self.running.as_ref().and_then(|running| running.admin_address)
     }
 
+    /// The address of the plain listener, where there is one.
+    pub(crate) fn http_address(&self) -> Option<SocketAddr> {
+        self.running.as_ref().and_then(|running| running.http_address)
+    }
+
+    /// The address of the HTTPS listener.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running.as_ref().and_then(|running| running.address).unwrap()
+    }
+
     /// Stops the server in order; store, sink and account stay.
     pub(crate) async fn stop(&mut self) {
         if let Some(running) = self.running.take() {

@@ -7,7 +7,7 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, Uri};
-use sealwright::entry::edge::{self, Authority, Listener};
+use sealwright::entry::edge::{Authority, Listener, Options, Tls, Transport};
 use sealwright::platform::jobs::Stop;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -77,8 +77,9 @@ impl Receiver {
             .unwrap()
             .with("server.tls_key", authority.key.display().to_string())
             .unwrap();
-        let tls = edge::server_config(&settings.config().unwrap().server).unwrap();
-        let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), Some(tls), 100)
+        let tls = Tls::from_files(&settings.config().unwrap().server).unwrap();
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(any_port, Transport::Https(tls), Options::private(100))
             .await
             .unwrap();
         let address = listener.address().unwrap();
