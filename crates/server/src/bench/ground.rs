@@ -163,6 +163,9 @@ impl Ground {
             .with("server.tls_cert", text(&authority.cert))?
             .with("server.tls_key", text(&authority.key))?
             .with("server.admin_listen", "")?
+            // All its connections come from one network, which gets no more than half of all requests.
+            .with("server.connections_per_network_max", "10000")?
+            .with("server.requests_max", "20000")?
             .with("store.data_dir", text(&folder.0.join("data")))?
             .with("store.postgres_url", url)?
             .with("store.postgres_owner_url", "")?

@@ -225,6 +225,8 @@ async fn heard(hangup: &mut Option<Signal>) {
 
 /// Keeps the metric of the certificate's remaining time, until stopped.
 pub async fn measure(certificates: Arc<Certificates>, metrics: Arc<Metrics>, clock: Clock, mut stop: Stop) {
+    // Where no files are followed nobody listens, and the signal would end the process.
+    let _hangup = signal(SignalKind::hangup());
     loop {
         if let Some(expires_at) = certificates.expires_at() {
             let left = expires_at.seconds() - clock.now().seconds();

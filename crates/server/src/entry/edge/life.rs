@@ -148,10 +148,13 @@ impl Life {
     }
 
     /// Bytes are on their way out, or the last of them left.
-    fn said(&self, is_flushing: bool) {
+    fn said(&self, version: Version, is_flushing: bool) {
         let mut state = self.state();
         state.is_flushing = is_flushing;
-        state.idle_since = Instant::now();
+        // On HTTP/2 it may be the answer to a ping, which is no use of a connection.
+        if version == Version::Http1 {
+            state.idle_since = Instant::now();
+        }
     }
 
     /// Waits until somebody ends the connection, for the stretch before HTTP begins.
@@ -282,7 +285,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.life.said(true);
+        self.life.said(self.version, true);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -291,7 +294,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.life.said(true);
+        self.life.said(self.version, true);
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
@@ -302,7 +305,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let step = Pin::new(&mut self.stream).poll_flush(context);
         if step.is_ready() && self.life.state().is_flushing {
-            self.life.said(false);
+            self.life.said(self.version, false);
         }
         step
     }

@@ -1,5 +1,6 @@
 //! How slow a client may be.
 
+use super::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, Raw, frame, get};
 use super::{Stage, answer, ask, said_until_closed};
 use crate::harness::eventually;
 use bytes::Bytes;
@@ -160,4 +161,23 @@ async fn a_reader_that_opens_no_window_is_closed_on_http_2() {
     .await;
     assert!(response.into_body().collect().await.is_err());
     driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn pings_do_not_keep_an_idle_connection_open() {
+    let stage = quick().await;
+    let mut raw = Raw::open(&stage, "127.0.0.1").await;
+    let request = frame(HEADERS, END_HEADERS | END_STREAM, 1, &get("/peer"));
+    assert!(raw.send(&request).await && raw.until(&[DATA]).await.is_some());
+    let mut pings = 0;
+    while raw.settle().await {
+        pings += 1;
+        assert!(pings < 60, "it is still open after six seconds");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(pings > 5, "it was closed after {pings} pings");
+    eventually("it is counted", async || {
+        (stage.closed("idle") == 1).then_some(())
+    })
+    .await;
 }
