@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make test` and `make bench` need beyond Rust, git, make and a C compiler, and says what and why.
 #
-# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Python's venv module, Node.js. Nothing it installs is
+# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Pebble, Python's venv module, Node.js. Nothing it installs is
 # started, and a mail server that is already there is never replaced. Everything else goes into .deps/ in this checkout:
 # remove that folder to start again. When nothing is missing it only looks, in well under three seconds.
 set -euo pipefail
@@ -54,6 +54,7 @@ find_missing_packages() {
   command -v opendkim >/dev/null || need opendkim "one of three independent DKIM verifiers, and the signer of the benchmark's peer" opendkim
   command -v opendkim-testkey >/dev/null || need opendkim-tools "OpenDKIM's own check of keys and records"
   command -v smtp-sink >/dev/null || need postfix "smtp-sink is a real SMTP receiver for the tests; Postfix is the benchmark's peer" postfix
+  command -v pebble >/dev/null || need pebble "an ACME certificate authority, for the tests of certificates"
   # Debian ships the venv module without the pip it copies; ensurepip is the part that is missing then.
   python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "a private folder for dkimpy, aiosmtpd and standardwebhooks"
   command -v ip >/dev/null || need iproute2 "a cable between two network namespaces shows that test mail stays; needs root when it runs"
