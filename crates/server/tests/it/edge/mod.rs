@@ -158,6 +158,8 @@ async fn read(body: Body) -> String {
 pub(crate) async fn connect(to: SocketAddr, from: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+    // Bytes by hand go out in small pieces, each of which has to arrive now.
+    socket.set_nodelay(true).unwrap();
     socket.connect(to).await.unwrap()
 }
 
