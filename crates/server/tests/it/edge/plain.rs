@@ -1,7 +1,7 @@
 //! Port 80: never a redirect, never a key.
 
 use super::{answer, ask, connect};
-use crate::harness::{Engine, House, Setup};
+use crate::harness::{Engine, House, Setup, eventually};
 use tokio::io::AsyncWriteExt as _;
 
 async fn house() -> House {
@@ -39,11 +39,43 @@ async fn plain_http_is_refused_and_never_redirected() {
             "the connection is over"
         );
     }
-    house
-        .client
-        .get("/v1/emails", &house.account.live)
-        .await
-        .expect(200);
+    eventually("the key that was said in the clear is revoked", async || {
+        let reply = house.client.get("/v1/emails", &house.account.live).await;
+        (reply.status == 401).then_some(())
+    })
+    .await;
+    assert!(
+        house
+            .audited()
+            .await
+            .contains(&"system api_key.exposed".to_owned())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_in_the_path_or_the_body_of_plain_http_is_revoked_too() {
+    let house = house().await;
+    let address = house.http_address().unwrap();
+    let mut stream = connect(address, "127.0.0.1").await;
+    let path = format!("/v1/emails?api_key={}", house.account.live);
+    assert_eq!(
+        ask(&mut stream, &path, "").await.unwrap().code(),
+        "https_required"
+    );
+    let mut stream = connect(address, "127.0.0.1").await;
+    let body = format!("{{\"key\":\"{}\"}}", house.account.test);
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + &body).as_bytes()).await.unwrap();
+    assert_eq!(answer(&mut stream).await.unwrap().code(), "https_required");
+    for key in [&house.account.live, &house.account.test] {
+        eventually("the key is revoked", async || {
+            (house.client.get("/v1/emails", key).await.status == 401).then_some(())
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
