@@ -78,6 +78,10 @@ metrics! {
     keys_exposed: ByKind<Counter> = Family::default(), "API keys burned by channel";
     /// Notices to security contacts: sent, nobody (no contact or no sender is set), gone (the event was forgotten).
     notices: ByKind<Counter> = Family::default(), "Notices to security contacts by result";
+    /// Requests by what their quota said: admitted, refused; by_share are decisions without the store.
+    quota_decisions: ByKind<Counter> = Family::default(), "Requests by what their quota said";
+    /// What the guards did: try_refused, network_blocked (wrong credentials); request_refused, network_banned (attacks).
+    guard_decisions: ByKind<Counter> = Family::default(), "Refusals, blocks and bans of networks";
     /// Jobs that are due and not leased, by kind.
     jobs_due: ByKind<Gauge> = Family::default(), "Jobs due and not leased";
     /// Seconds that the oldest due job has been waiting, by kind.

@@ -17,6 +17,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
     [
         crate::platform::jobs::STATEMENTS,
         crate::platform::store::MAINTENANCE,
+        crate::platform::quota::STATEMENTS,
         audit::STATEMENTS,
         orgs::STATEMENTS,
         events::STATEMENTS,

@@ -1,11 +1,12 @@
 //! The ground floor: it knows no feature.
 //!
 //! `store` keeps rows, `vault` seals values and draws randomness, `jobs` does work later, `net` is the only way out,
-//! `dev` catches mail during development. [`Platform`] is what a feature is given.
+//! `quota` says who may ask how often, `dev` catches mail during development. [`Platform`] is what a feature is given.
 
 pub mod dev;
 pub mod jobs;
 pub mod net;
+pub mod quota;
 pub mod store;
 pub mod vault;
 

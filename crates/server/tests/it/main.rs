@@ -15,6 +15,7 @@ mod dkim;
 mod edge;
 mod isolation;
 mod keys;
+mod quota;
 mod send;
 mod statements;
 mod test_mode;

@@ -61,6 +61,7 @@ impl Schema {
             migration!("data", "0001_send"),
             migration!("data", "0002_webhooks"),
             migration!("data", "0003_keys"),
+            migration!("data", "0004_quota"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -81,6 +81,8 @@ pub enum Purpose {
     Keyring,
     /// Create partitions ahead of time.
     Maintenance,
+    /// Lease from the quotas of organizations and keys.
+    Quota,
 }
 
 /// Where a store's rows are.
