@@ -5,7 +5,7 @@ use super::meter::{Measured, Meter, Stopwatch, micros};
 use super::{BenchError, failed};
 use crate::secret::Secret;
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -63,6 +63,21 @@ impl Connection {
 
     /// Posts and reads the whole answer; anything but 2xx is an error.
     pub(super) async fn post(&mut self, body: Bytes) -> Result<(), BenchError> {
+        let (status, answer) = self.exchange(body).await?;
+        if status.is_success() {
+            return Ok(());
+        }
+        let answer: String = String::from_utf8_lossy(&answer)
+            .chars()
+            .take(REFUSAL_CHARS)
+            .collect();
+        Err(failed("a request of the client")(format!(
+            "answered with {status}: {answer}"
+        )))
+    }
+
+    /// Posts and reads the whole answer, whatever it is.
+    pub(super) async fn exchange(&mut self, body: Bytes) -> Result<(StatusCode, Bytes), BenchError> {
         let what = "a request of the client";
         let mut request = Request::post(self.path)
             .header(header::HOST, "localhost")
@@ -79,14 +94,7 @@ impl Connection {
             .await
             .map_err(failed(what))?
             .to_bytes();
-        if status.is_success() {
-            return Ok(());
-        }
-        let answer: String = String::from_utf8_lossy(&answer)
-            .chars()
-            .take(REFUSAL_CHARS)
-            .collect();
-        Err(failed(what)(format!("answered with {status}: {answer}")))
+        Ok((status, answer))
     }
 }
 

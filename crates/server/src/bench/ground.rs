@@ -234,13 +234,18 @@ impl Ground {
 
     /// A new organization with a verified domain, a live and a test key.
     pub(super) async fn account(&self, platform: &Platform) -> Result<Account, BenchError> {
+        self.account_on(platform, Plan::Enterprise).await
+    }
+
+    /// The same, on a plan of choice.
+    pub(super) async fn account_on(&self, platform: &Platform, plan: Plan) -> Result<Account, BenchError> {
         let what = "the organization of the benchmark";
         let org = orgs::create(
             platform,
             NewOrg {
                 name: "Benchmark",
-                plan: Plan::Enterprise,
-                rate_per_second: Some(RATE_PER_SECOND),
+                plan,
+                rate_per_second: (plan == Plan::Enterprise).then_some(RATE_PER_SECOND),
                 region: &self.config.vault.region,
             },
         )

@@ -43,17 +43,23 @@ pub enum Stage {
     Deliver,
     /// From an event in the store to the receiver's 2xx and its durable record.
     Webhook,
+    /// Deciding about requests: a quota for the organization and one for its key, charged together.
+    Quota,
+    /// One organization's answers while another offers a hundred times its quota.
+    Fairness,
 }
 
 impl Stage {
     /// All stages, in the order in which they are measured.
-    pub const ALL: [Stage; 6] = [
+    pub const ALL: [Stage; 8] = [
         Self::Disk,
         Self::Crypto,
         Self::Store,
         Self::Accept,
         Self::Deliver,
         Self::Webhook,
+        Self::Quota,
+        Self::Fairness,
     ];
 
     /// The stage as it is shown.
@@ -65,6 +71,8 @@ impl Stage {
             Self::Accept => "accept",
             Self::Deliver => "deliver",
             Self::Webhook => "webhook",
+            Self::Quota => "quota",
+            Self::Fairness => "fairness",
         }
     }
 
@@ -74,14 +82,14 @@ impl Stage {
             (Self::Accept, Engine::Sqlite) => Some((0.50, 0.80)),
             (Self::Accept, Engine::Postgres) | (Self::Webhook, _) => Some((0.33, 0.50)),
             (Self::Deliver, _) => Some((0.40, 0.50)),
-            (Self::Disk | Self::Crypto | Self::Store, _) => None,
+            (Self::Disk | Self::Crypto | Self::Store | Self::Quota | Self::Fairness, _) => None,
         }
     }
 
     /// What bounds the stage; the first is the one that the goal speaks of.
     fn limits(self) -> &'static [Limit] {
         match self {
-            Self::Disk | Self::Crypto => &[],
+            Self::Disk | Self::Crypto | Self::Quota | Self::Fairness => &[],
             Self::Store => &[Limit::Commit],
             Self::Accept => &[Limit::Commit, Limit::Requests],
             Self::Deliver => &[Limit::Signatures, Limit::Commit],
@@ -168,6 +176,30 @@ pub struct Ratio {
     pub max: f64,
 }
 
+/// What a flood by one organization costs another.
+#[derive(Debug, Clone)]
+pub struct Slowdown {
+    /// The other's p99 while nobody else asks.
+    pub quiet_p99_ms: f64,
+    /// Its p99 during the flood.
+    pub flooded_p99_ms: f64,
+    /// The one divided by the other, of all rounds together.
+    pub ratio: f64,
+    /// The best round.
+    pub min: f64,
+    /// The worst round.
+    pub max: f64,
+    /// Requests per second that the flood offered.
+    pub offered_per_s: f64,
+    /// Those of them that were admitted.
+    pub admitted_per_s: f64,
+}
+
+impl Slowdown {
+    /// The ratio should stay below this.
+    pub const GOAL: f64 = 1.20;
+}
+
 /// What was measured of a stage.
 #[derive(Debug, Clone)]
 pub struct Figure {
@@ -189,6 +221,8 @@ pub struct Figure {
     pub peak_rss_mib: f64,
     /// Against what.
     pub ratios: Vec<Ratio>,
+    /// What a flood costs, where there is one.
+    pub slowdown: Option<Slowdown>,
 }
 
 /// Why nothing was measured.

@@ -1,6 +1,6 @@
 //! How figures are shown: a few lines for people, one JSON object a line for scripts.
 
-use super::{Engine, Figure, Options, Ratio};
+use super::{Engine, Figure, Options, Ratio, Slowdown};
 use serde::Serialize;
 
 /// What the figures were measured with.
@@ -37,6 +37,9 @@ pub fn table(figure: &Figure) -> String {
     for (place, ratio) in figure.ratios.iter().enumerate() {
         lines.push_str(&ratio_line(ratio, goal.filter(|_| place == 0)));
     }
+    if let Some(slowdown) = &figure.slowdown {
+        lines.push_str(&slowdown_line(slowdown));
+    }
     lines
 }
 
@@ -56,6 +59,25 @@ fn ratio_line(ratio: &Ratio, goal: Option<(f64, f64)>) -> String {
         ratio.max,
         ratio.limit.name(),
         grouped(ratio.limit_per_s),
+    )
+}
+
+fn slowdown_line(slowdown: &Slowdown) -> String {
+    format!(
+        "         p99 {:.1} ms alone, {:.1} ms beside a flood of {}/s ({}/s admitted): {:.2} ({:.2} to {:.2}) times; the goal of less than {:.2} is {}\n",
+        slowdown.quiet_p99_ms,
+        slowdown.flooded_p99_ms,
+        grouped(slowdown.offered_per_s),
+        grouped(slowdown.admitted_per_s),
+        slowdown.ratio,
+        slowdown.min,
+        slowdown.max,
+        Slowdown::GOAL,
+        if slowdown.ratio < Slowdown::GOAL {
+            "met"
+        } else {
+            "missed"
+        },
     )
 }
 
@@ -85,6 +107,19 @@ struct Line<'a> {
     process_cpu_s_per_1000: f64,
     peak_rss_mib: f64,
     limits: Vec<LimitLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slowdown: Option<SlowdownLine>,
+}
+
+#[derive(Serialize)]
+struct SlowdownLine {
+    quiet_p99_ms: f64,
+    flooded_p99_ms: f64,
+    ratio: f64,
+    ratio_min: f64,
+    ratio_max: f64,
+    offered_per_s: f64,
+    admitted_per_s: f64,
 }
 
 #[derive(Serialize)]
@@ -115,6 +150,15 @@ pub fn json_line(figure: &Figure) -> String {
         process_cpu_s_per_1000: rounded(figure.process_cpu_s_per_1000),
         peak_rss_mib: rounded(figure.peak_rss_mib),
         limits: limits.collect(),
+        slowdown: figure.slowdown.as_ref().map(|slowdown| SlowdownLine {
+            quiet_p99_ms: slowdown.quiet_p99_ms,
+            flooded_p99_ms: slowdown.flooded_p99_ms,
+            ratio: rounded(slowdown.ratio),
+            ratio_min: rounded(slowdown.min),
+            ratio_max: rounded(slowdown.max),
+            offered_per_s: rounded(slowdown.offered_per_s),
+            admitted_per_s: rounded(slowdown.admitted_per_s),
+        }),
     };
     // Strings and finite numbers always serialise.
     let mut text = serde_json::to_string(&line).unwrap_or_default();
@@ -151,6 +195,7 @@ mod tests {
                 min: 0.5,
                 max: 0.6,
             }],
+            slowdown: None,
         }
     }
 
@@ -173,6 +218,26 @@ mod tests {
         assert!(table(&figure(0.49)).contains("the goal of 0.50 is missed"));
         assert!(table(&figure(0.51)).contains("the goal of 0.50 is met, in the end 0.80"));
         assert!(table(&figure(0.81)).contains("the goals of 0.50 and 0.80 are met"));
+    }
+
+    #[test]
+    fn a_slowdown_is_held_against_its_goal_and_left_out_where_there_is_none() {
+        let slowed = |ratio| Figure {
+            slowdown: Some(Slowdown {
+                quiet_p99_ms: 4.0,
+                flooded_p99_ms: 4.0 * ratio,
+                ratio,
+                min: 1.0,
+                max: 1.5,
+                offered_per_s: 1000.0,
+                admitted_per_s: 10.0,
+            }),
+            ..figure(0.5)
+        };
+        assert!(table(&slowed(1.19)).contains("the goal of less than 1.20 is met"));
+        assert!(table(&slowed(1.2)).contains("the goal of less than 1.20 is missed"));
+        assert!(json_line(&slowed(1.1)).contains("\"slowdown\":{\"quiet_p99_ms\":4.0,"));
+        assert!(!json_line(&figure(0.5)).contains("slowdown"));
     }
 
     #[test]

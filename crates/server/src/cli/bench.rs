@@ -69,6 +69,10 @@ enum What {
     Deliver,
     /// From an event to the receiver's answer and its record.
     Webhook,
+    /// Deciding about requests by quota.
+    Quota,
+    /// What a flood by one organization costs another.
+    Fairness,
 }
 
 impl What {
@@ -81,6 +85,8 @@ impl What {
             Self::Accept => vec![Stage::Accept],
             Self::Deliver => vec![Stage::Deliver],
             Self::Webhook => vec![Stage::Webhook],
+            Self::Quota => vec![Stage::Quota],
+            Self::Fairness => vec![Stage::Fairness],
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod accept;
 mod deliver;
+mod fairness;
+mod quota;
 mod webhook;
 
 use super::ground::Ground;
@@ -9,6 +11,7 @@ use super::meter::{Measured, Meter, forget_peak, peak_rss_mib};
 use super::{BenchError, Figure, Limit, Ratio, Stage, failed};
 use accept::{Accept, Direct};
 use deliver::Deliver;
+use fairness::Fairness;
 use webhook::Webhook;
 
 /// Measures one stage in all its rounds.
@@ -38,6 +41,16 @@ pub(super) async fn measure(ground: &Ground, stage: Stage) -> Result<Figure, Ben
         Stage::Webhook => {
             let mut webhook = Webhook::start(ground).await?;
             rounds(ground, stage, async |round| webhook.round(round).await).await
+        }
+        Stage::Quota => rounds(ground, stage, async |_| quota::decide(ground).await).await,
+        Stage::Fairness => {
+            let mut fairness = Fairness::start(ground).await?;
+            let figure = rounds(ground, stage, async |round| fairness.round(round).await).await;
+            let slowdown = fairness.stop().await;
+            Ok(Figure {
+                slowdown: Some(slowdown),
+                ..figure?
+            })
         }
     }
 }
@@ -123,6 +136,7 @@ fn figure(ground: &Ground, stage: Stage, rounds: &[Measured]) -> Figure {
         process_cpu_s_per_1000: rounds.iter().map(|round| round.process_cpu_s).sum::<f64>() / thousands,
         peak_rss_mib: 0.0,
         ratios: Vec::new(),
+        slowdown: None,
     }
 }
 
