@@ -13,7 +13,7 @@ use crate::entry::edge::TlsSettingError;
 use crate::features::delivery::wire::{Timeouts, TlsMode};
 use crate::features::delivery::{self, Delivery};
 use crate::features::emails::Fresh;
-use crate::features::keys::{Ages, Authenticator};
+use crate::features::keys::Ages;
 use crate::features::notices::{self, Notices};
 use crate::features::webhooks::{self, Webhooks};
 use crate::id::{Id as _, NodeId, OrgId};
@@ -354,18 +354,13 @@ pub async fn start_on(
     };
     let (mut address, mut http_address) = (None, None);
     if roles.api {
-        let authenticator = Arc::new(Authenticator::default());
+        let (routes, upkeep) = api::open(platform.clone(), Arc::clone(&fresh));
         // The fallback of the API's router answers every path that is not one of the others'.
-        let https = api::router(platform.clone(), Arc::clone(&fresh), Arc::clone(&authenticator))
-            .merge(admin::health(Arc::clone(&readiness)))
-            .merge(more);
+        let https = routes.merge(admin::health(Arc::clone(&readiness))).merge(more);
         let plain = api::plain(platform.clone());
         let routers = Routers { https, plain };
         (address, http_address) = listeners.public(routers, &net.dns, &net.guard).await?;
-        let (platform, stopped) = (platform.clone(), stopped.clone());
-        listeners
-            .tasks
-            .spawn(async move { authenticator.usage.run(&platform, stopped).await });
+        listeners.tasks.spawn(upkeep.run(stopped.clone()));
     }
     let admin_address = listeners.admin().await?;
     start_workers(config, roles, &platform, fresh, net, &stopped, &mut tasks)?;

@@ -1,6 +1,8 @@
 //! What stands in front of every handler: the request's form, who calls, and whether the row of its route lets them.
 
 use super::extract::may_have_body;
+use super::pace::Standings;
+use super::problem::Carried;
 use super::route::{Access, Route};
 use super::{Api, Problem};
 use crate::features::audit::Origin;
@@ -31,15 +33,35 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets a request through to its handler, with its [`Caller`] if the route asks for one.
 pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
-    match admit(&api, &mut request).await {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+    let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
+    let refused = admit(&api, &mut request, &origin).await.err();
+    let (standings, is_known) = (
+        request.extensions().get::<Standings>().cloned(),
+        request.extensions().get::<Caller>().is_some(),
+    );
+    let mut response = match refused {
+        None => next.run(request).await,
+        Some(problem) => problem.into_response(),
+    };
+    if let Some(Carried(problem)) = response.extensions().get::<Carried>().cloned() {
+        // Who is known by a key makes mistakes; who is not, and makes them, is looking for a way in.
+        if !is_known {
+            api.paces.suspect(&api.platform, &origin, problem.suspicion());
+        }
+        if let Some(standings) = problem.standings() {
+            standings.tell(&api.platform, &mut response);
+        }
     }
+    if let Some(standings) = standings {
+        standings.tell(&api.platform, &mut response);
+    }
+    response
 }
 
-async fn admit(api: &Api, request: &mut Request) -> Result<(), Problem> {
-    let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
-    no_key_in_url(api, request.uri(), &origin).await?;
+/// Puts the [`Caller`] and its [`Standings`] beside the request, or says why not.
+async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<(), Problem> {
+    api.paces.hear(&api.platform, origin)?;
+    no_key_in_url(api, request.uri(), origin).await?;
     if !is_canonical(request.uri().path()) {
         return Err(Problem::invalid_path());
     }
@@ -54,15 +76,20 @@ async fn admit(api: &Api, request: &mut Request) -> Result<(), Problem> {
     };
     fits(route, request)?;
     if route.access == Access::Anyone {
+        let standings = api.paces.stranger(&api.platform, origin).await?;
+        request.extensions_mut().insert(standings);
         return Ok(());
     }
+    let access = route.access;
     let caller = caller(api, request.headers(), origin, is_browser).await?;
-    if let Access::Needs(permission) = route.access
+    request.extensions_mut().insert(caller.clone());
+    let standings = api.paces.charge(&api.platform, &caller).await?;
+    request.extensions_mut().insert(standings);
+    if let Access::Needs(permission) = access
         && !caller.permissions.allow(permission)
     {
         return Err(Problem::forbidden(permission));
     }
-    request.extensions_mut().insert(caller);
     Ok(())
 }
 
@@ -151,19 +178,28 @@ fn fits(route: &Route, request: &Request) -> Result<(), Problem> {
 }
 
 /// The caller, if the key is good.
-async fn caller(api: &Api, headers: &HeaderMap, origin: Origin, is_browser: bool) -> Result<Caller, Problem> {
+async fn caller(
+    api: &Api,
+    headers: &HeaderMap,
+    origin: &Origin,
+    is_browser: bool,
+) -> Result<Caller, Problem> {
     let arrived_at = api.platform.clock.now();
-    let found = match bearer(headers) {
-        Some(key) if is_browser && Key::parse(key).is_some() => {
-            keys::expose(&api.platform, key, Channel::Browser, &origin).await?;
-            return Err(Problem::browser_use_forbidden());
+    let key = bearer(headers).unwrap_or_default();
+    if is_browser && Key::parse(key).is_some() {
+        keys::expose(&api.platform, key, Channel::Browser, origin).await?;
+        return Err(Problem::browser_use_forbidden());
+    }
+    api.paces.may_try(&api.platform, origin, key)?;
+    let found = api.authenticator.caller(&api.platform, key, origin.clone()).await;
+    match &found {
+        Ok(_) => api.paces.tried(&api.platform, origin, key, true),
+        Err(Refused::Unknown | Refused::Revoked | Refused::Expired) => {
+            api.paces.tried(&api.platform, origin, key, false);
+            let elapsed = api.platform.clock.now().since(arrived_at);
+            tokio::time::sleep(UNAUTHORIZED_AFTER.saturating_sub(elapsed)).await;
         }
-        Some(key) => api.authenticator.caller(&api.platform, key, origin).await,
-        None => Err(Refused::Unknown),
-    };
-    if let Err(Refused::Unknown | Refused::Revoked | Refused::Expired) = found {
-        let elapsed = api.platform.clock.now().since(arrived_at);
-        tokio::time::sleep(UNAUTHORIZED_AFTER.saturating_sub(elapsed)).await;
+        Err(Refused::Network | Refused::Store(_) | Refused::Vault(_)) => {}
     }
     Ok(found?)
 }

@@ -11,6 +11,7 @@ mod guard;
 mod json;
 mod mailbox;
 mod openapi;
+mod pace;
 mod page;
 mod plain;
 mod problem;
@@ -26,24 +27,28 @@ pub use route::{Access, Route, Routes};
 use crate::features::emails::Fresh;
 use crate::features::keys::Authenticator;
 use crate::platform::Platform;
+use crate::platform::jobs::Stop;
 use Access::{Anyone, Authenticated, Needs};
 use aide::OperationOutput;
 use aide::generate::GenContext;
 use aide::openapi::{OpenApi, Operation, StatusCode as Status};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use http::StatusCode;
 use openapi::Document;
+use pace::Paces;
 use route::Table;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
 
 /// What the API's handlers are given.
-pub struct Api {
+struct Api {
     platform: Platform,
     fresh: Arc<Fresh>,
-    authenticator: Arc<Authenticator>,
+    authenticator: Authenticator,
+    paces: Paces,
     routes: Routes,
     document: Document,
 }
@@ -110,28 +115,41 @@ pub fn document() -> OpenApi {
     table().finish().2
 }
 
-/// The routes of the API, each guarded, each answering problems in the API's own form.
-pub fn router(platform: Platform, fresh: Arc<Fresh>, authenticator: Arc<Authenticator>) -> Router {
+/// The routes of the API, each guarded, each answering problems in the API's own form; and what has to be done beside them.
+pub fn open(platform: Platform, fresh: Arc<Fresh>) -> (Router, Upkeep) {
     let (router, routes, document) = table().finish();
     // Only names and schemas: this can't fail.
     let document = serde_json::to_vec(&document).unwrap_or_default();
     let observing = platform.clone();
     let api = Arc::new(Api {
+        paces: Paces::new(&platform),
+        authenticator: Authenticator::default(),
         platform,
         fresh,
-        authenticator,
         routes,
         document: Document(document.into()),
     });
-    router
+    let router = router
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .fallback(async || Problem::no_route())
         .with_state(Arc::clone(&api))
-        .layer(axum::middleware::from_fn_with_state(
-            Arc::clone(&api),
-            guard::guard,
-        ))
-        .layer(axum::middleware::from_fn_with_state(observing, request::observe))
+        .layer(from_fn_with_state(Arc::clone(&api), guard::guard))
+        .layer(from_fn_with_state(observing, request::observe));
+    (router, Upkeep(api))
+}
+
+/// What the API has to do beside answering: write down uses of keys, forget limits that are over.
+pub struct Upkeep(Arc<Api>);
+
+impl Upkeep {
+    /// Does it until stopped.
+    pub async fn run(self, stop: Stop) {
+        let api = &self.0;
+        tokio::join!(
+            api.authenticator.usage.run(&api.platform, stop.clone()),
+            api.paces.run(&api.platform, stop),
+        );
+    }
 }
 
 /// An answer whose status is part of its type, so that the document tells it.

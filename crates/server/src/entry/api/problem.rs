@@ -1,5 +1,6 @@
 //! Problems as callers see them: status, stable code, what happened, what to do next. The only place with status codes.
 
+use super::pace::Standings;
 use super::request::RequestId;
 use crate::features::emails::{DraftError, ReadError, SendError};
 use crate::features::keys::{ExposeError, KeyError, Refused};
@@ -19,12 +20,13 @@ const DOCS: &str = "docs/errors.md";
 const RETRY_AFTER_S: u32 = 2;
 
 /// A refusal or a failure.
-#[derive(Debug)]
 pub struct Problem {
     code: Code,
     message: String,
     param: Option<String>,
     retry_after: Option<u32>,
+    /// Told in headers: a caller that is refused for its pace wants to know it most.
+    standings: Option<Standings>,
 }
 
 /// A refusal as it is sent.
@@ -132,7 +134,57 @@ impl Problem {
             message: message.into(),
             param: None,
             retry_after: None,
+            standings: None,
         }
+    }
+
+    fn later(code: Code, message: impl Into<String>, seconds: u64) -> Self {
+        Self {
+            retry_after: Some(u32::try_from(seconds).unwrap_or(u32::MAX)),
+            ..Self::new(code, message)
+        }
+    }
+
+    /// The organization or the key has used up its quota.
+    pub(super) fn rate_limit_exceeded(seconds: u64, standings: Standings) -> Self {
+        let message = format!(
+            "too many requests; try again after {seconds} s, or keep to the pace that RateLimit-Policy tells"
+        );
+        Self {
+            standings: Some(standings),
+            ..Self::later(Code::RateLimitExceeded, message, seconds)
+        }
+    }
+
+    /// This network has tried too many credentials that don't work.
+    pub fn too_many_failures(seconds: u64) -> Self {
+        let message = format!(
+            "too many keys from this network did not work; check the key and try again after {seconds} s"
+        );
+        Self::later(Code::TooManyFailures, message, seconds)
+    }
+
+    /// This network's requests look like attacks.
+    pub fn request_blocked(seconds: u64) -> Self {
+        let message = format!(
+            "too many requests of this network were not as they should be; it is heard again after {seconds} s"
+        );
+        Self::later(Code::RequestBlocked, message, seconds)
+    }
+
+    /// How much a refusal counts towards shutting its network out: much for what no client sends by mistake.
+    pub(super) fn suspicion(&self) -> u32 {
+        match self.code {
+            Code::InvalidPath => 10,
+            Code::MethodNotAllowed | Code::UnsupportedContentType => 3,
+            Code::InvalidJson | Code::InvalidParameter | Code::NotFound => 1,
+            _ => 0,
+        }
+    }
+
+    /// Where the caller stands with its quotas, if it was refused for them.
+    pub(super) fn standings(&self) -> Option<&Standings> {
+        self.standings.as_ref()
     }
 
     /// A field, header or query parameter is refused; `param` is its name or its path (`attachments/0/content`).
@@ -314,6 +366,12 @@ impl Problem {
                 .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl std::fmt::Debug for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?}: {}", self.code, self.param, self.message)
     }
 }
 

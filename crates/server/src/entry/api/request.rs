@@ -36,10 +36,13 @@ pub(super) async fn observe(State(platform): State<Platform>, mut request: Reque
     request.extensions_mut().insert(origin);
     let mut response = next.run(request).await;
     if let Some(Carried(problem)) = response.extensions_mut().remove::<Carried>() {
-        let allow = response.headers_mut().remove(header::ALLOW);
+        let told = std::mem::take(response.headers_mut());
         response = problem.answer(&id);
-        if let Some(allow) = allow {
-            response.headers_mut().insert(header::ALLOW, allow);
+        // What the layers in between told stays: where the caller stands, which methods there are.
+        for (name, value) in &told {
+            if !response.headers().contains_key(name) && name != header::CONTENT_LENGTH {
+                response.headers_mut().insert(name, value.clone());
+            }
         }
     }
     let headers = response.headers_mut();

@@ -62,14 +62,16 @@ async fn an_answer_without_a_good_key_does_not_tell_why_by_its_time() {
     let mut malformed = unknown.expose().to_owned();
     malformed.pop();
     let mut times = [Vec::new(), Vec::new()];
-    for _ in 0..20 {
+    for n in 1..=20 {
+        // From ever other addresses, because a network that fails too often is not heard any more.
+        let client = house.client.at([127, 0, 2, n]);
         for (kind, key) in [unknown.expose(), malformed.as_str()].into_iter().enumerate() {
             let request = Request::get("/v1/emails")
                 .header("authorization", format!("Bearer {key}"))
                 .body(Full::<Bytes>::default())
                 .unwrap();
             let since = Clock::System.now();
-            house.client.send(request).await.refusal(401);
+            client.send(request).await.refusal(401);
             times[kind].push(Clock::System.now().since(since));
         }
     }

@@ -2,4 +2,5 @@
 
 mod document;
 mod guard;
+mod paces;
 mod permissions;

@@ -49,8 +49,9 @@ on_both_engines! {
                 }
             }
         }
-        for route in routes.iter() {
-            let reply = call(&house.client, route, NOBODYS, None).await;
+        for (route, n) in routes.iter().zip(1..) {
+            // Each from an address of its own, because a network that fails too often is not heard any more.
+            let reply = call(&house.client.at([127, 0, 3, n]), route, NOBODYS, None).await;
             if route.access == Access::Anyone {
                 assert_ne!(reply.status, 401, "{}", route.path);
             } else {

@@ -81,7 +81,11 @@ impl Scene {
 
     /// Makes an account with the command line; returns its key.
     fn account(&self) -> String {
-        let org = lines(&self.settings, &["org", "create", "Quiet"]).remove(0);
+        let org = lines(
+            &self.settings,
+            &["org", "create", "Quiet", "--plan", "enterprise"],
+        )
+        .remove(0);
         lines(
             &self.settings,
             &[

@@ -8,16 +8,17 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use sealwright::platform::net::{TlsMin, client_config};
 use serde_json::Value;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 /// Talks to one server, a new connection for each request.
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
+    from: IpAddr,
     tls: TlsConnector,
 }
 
@@ -72,7 +73,16 @@ impl Client {
         let config = client_config(TlsMin::V1_3, &[root]).unwrap();
         Self {
             address,
+            from: IpAddr::from([127, 0, 0, 1]),
             tls: TlsConnector::from(Arc::clone(&config)),
+        }
+    }
+
+    /// The same client at another address of this machine (all of 127.0.0.0/8 is).
+    pub(crate) fn at(&self, from: [u8; 4]) -> Self {
+        Self {
+            from: IpAddr::from(from),
+            ..self.clone()
         }
     }
 
@@ -81,7 +91,9 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert("host", "localhost".parse().unwrap());
         headers.insert("connection", "close".parse().unwrap());
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(self.from, 0)).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let stream = self.tls.connect(name, stream).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))

@@ -33,7 +33,7 @@ impl Installation {
             settings.push((key.to_owned(), value));
         }
         lines(&settings, &["migrate"]);
-        let org = lines(&settings, &["org", "create", "House"]).remove(0);
+        let org = lines(&settings, &["org", "create", "House", "--plan", "enterprise"]).remove(0);
         lines(
             &settings,
             &[

@@ -1,0 +1,211 @@
+//! How much a caller may ask: quotas of organization and key, tries of strangers, bans of attackers, and the headers that tell.
+
+use super::Problem;
+use crate::features::audit::Origin;
+use crate::features::keys::{Actor, Caller, Rate};
+use crate::platform::Platform;
+use crate::platform::jobs::Stop;
+use crate::platform::quota::{Bucket, Failures, Network, Quota, Quotas, Scores, Standing};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How often what is over is forgotten.
+const UPKEEP_EVERY: Duration = Duration::from_secs(3);
+/// What a network may ask without a key, on each node.
+const STRANGER: Quota = Quota {
+    requests: NonZeroU32::MIN.saturating_add(59),
+    period: Duration::from_secs(60),
+};
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+const POLICIES: HeaderName = HeaderName::from_static("ratelimit-policy");
+const STANDINGS: HeaderName = HeaderName::from_static("ratelimit");
+
+/// The limits of a process.
+pub(super) struct Paces {
+    quotas: Quotas,
+    failures: Failures,
+    scores: Scores,
+}
+
+/// Where a caller stands with each of its quotas, by the quota's name.
+#[derive(Clone)]
+pub(super) struct Standings(Vec<(&'static str, Quota, Standing)>);
+
+impl Paces {
+    /// Nobody has asked for anything yet.
+    pub(super) fn new(platform: &Platform) -> Self {
+        let metrics = &platform.metrics;
+        Self {
+            quotas: Quotas::new(platform.store.clone(), platform.clock.clone(), metrics),
+            failures: Failures::new(metrics),
+            scores: Scores::new(metrics),
+        }
+    }
+
+    /// Forgets what is over, until stopped.
+    pub(super) async fn run(&self, platform: &Platform, mut stop: Stop) {
+        while !stop.is_set() {
+            let now = platform.clock.now();
+            self.failures.sweep(now);
+            self.scores.sweep(now);
+            if let Err(error) = self.quotas.upkeep(now).await {
+                tracing::warn!(%error, "quotas can't be shared with other nodes for now; this one admits its share");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(UPKEEP_EVERY) => {}
+                () = stop.wait() => {}
+            }
+        }
+    }
+
+    /// Refuses networks that are shut out for what they sent before.
+    pub(super) fn hear(&self, platform: &Platform, origin: &Origin) -> Result<(), Problem> {
+        let Some(network) = network(origin) else {
+            return Ok(());
+        };
+        let heard = self.scores.may_ask(network, platform.clock.now());
+        heard.map_err(|wait| Problem::request_blocked(wait.seconds()))
+    }
+
+    /// Notes a refusal that looks like an attack.
+    pub(super) fn suspect(&self, platform: &Platform, origin: &Origin, points: u32) {
+        let Some(network) = network(origin) else { return };
+        if points > 0 && self.scores.add(network, points, platform.clock.now()).is_some() {
+            tracing::warn!("a network is shut out for a while: its requests look like attacks");
+        }
+    }
+
+    /// Lets a stranger ask, not too often.
+    pub(super) async fn stranger(&self, platform: &Platform, origin: &Origin) -> Result<Standings, Problem> {
+        let bucket = network(origin).map_or_else(
+            || Bucket::here("nowhere", &[]),
+            |network| Bucket::of_network("stranger", network),
+        );
+        let standing = self.quotas.admit(&bucket, STRANGER, platform.clock.now()).await;
+        refuse(Standings(vec![("network", STRANGER, standing)]))
+    }
+
+    /// Whether a credential from this network is looked at at all.
+    pub(super) fn may_try(
+        &self,
+        platform: &Platform,
+        origin: &Origin,
+        credential: &str,
+    ) -> Result<(), Problem> {
+        let Some(network) = network(origin) else {
+            return Ok(());
+        };
+        let now = platform.clock.now();
+        let tried = self.failures.may_try(network, credential.as_bytes(), now);
+        tried.map_err(|wait| Problem::too_many_failures(wait.seconds()))
+    }
+
+    /// Notes whether it was good.
+    pub(super) fn tried(&self, platform: &Platform, origin: &Origin, credential: &str, is_good: bool) {
+        let Some(network) = network(origin) else { return };
+        let now = platform.clock.now();
+        if is_good {
+            self.failures.succeeded(network, credential.as_bytes(), now);
+        } else {
+            self.failures.failed(network, now);
+        }
+    }
+
+    /// Charges a request to the caller's organization and to its key, if that has a limit of its own: to both or to neither.
+    pub(super) async fn charge(&self, platform: &Platform, caller: &Caller) -> Result<Standings, Problem> {
+        let mut named = vec![(
+            caller.plan.name(),
+            Bucket::of_org(&caller.org),
+            Quota::per_second(caller.org_per_second),
+        )];
+        if let (Some(rate), Actor::Key(key)) = (caller.restrictions.rate, &caller.actor) {
+            named.push(("key", Bucket::of_key(key), quota(rate)));
+        }
+        let buckets: Vec<_> = named.iter().map(|(_, bucket, quota)| (*bucket, *quota)).collect();
+        let standings = self.quotas.admit_all(&buckets, platform.clock.now()).await;
+        let named = named.into_iter().zip(standings);
+        refuse(Standings(
+            named
+                .map(|((name, _, quota), standing)| (name, quota, standing))
+                .collect(),
+        ))
+    }
+}
+
+fn network(origin: &Origin) -> Option<Network> {
+    origin.address.map(Network::from)
+}
+
+fn quota(rate: Rate) -> Quota {
+    Quota {
+        requests: rate.requests,
+        period: rate.period(),
+    }
+}
+
+/// A refusal tells where the caller stands, too.
+fn refuse(standings: Standings) -> Result<Standings, Problem> {
+    let wait = standings
+        .0
+        .iter()
+        .filter_map(|(.., standing)| standing.retry_after)
+        .max();
+    match wait {
+        None => Ok(standings),
+        Some(wait) => Err(Problem::rate_limit_exceeded(wait.seconds(), standings)),
+    }
+}
+
+impl Standings {
+    /// Both families of headers: the contract's (`X-RateLimit-*`, unix seconds) and draft-ietf-httpapi-ratelimit-headers-10.
+    pub(super) fn write(&self, headers: &mut HeaderMap, now_s: i64) {
+        let all: Vec<Standing> = self.0.iter().map(|(.., standing)| *standing).collect();
+        let Some(tightest) = Standing::tightest(&all) else {
+            return;
+        };
+        headers.insert(LIMIT, HeaderValue::from(tightest.limit));
+        headers.insert(REMAINING, HeaderValue::from(tightest.remaining));
+        headers.insert(
+            RESET,
+            HeaderValue::from(now_s.saturating_add(seconds(tightest.reset_after))),
+        );
+        let join = |text: fn(&(&'static str, Quota, Standing)) -> String| {
+            let texts: Vec<_> = self.0.iter().map(text).collect();
+            HeaderValue::from_str(&texts.join(", ")).ok()
+        };
+        let policies = join(|(name, quota, _)| {
+            format!(
+                "\"{name}\";q={};w={}",
+                quota.requests,
+                quota.period.as_secs().max(1)
+            )
+        });
+        let standings = join(|(name, _, standing)| {
+            format!(
+                "\"{name}\";r={};t={}",
+                standing.remaining,
+                seconds(standing.reset_after)
+            )
+        });
+        for (name, value) in [(POLICIES, policies), (STANDINGS, standings)] {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+    }
+
+    pub(super) fn tell(&self, platform: &Platform, response: &mut Response) {
+        self.write(response.headers_mut(), platform.clock.now().seconds());
+    }
+}
+
+/// Whole seconds, rounded up.
+fn seconds(duration: Duration) -> i64 {
+    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
