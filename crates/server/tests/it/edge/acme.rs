@@ -11,6 +11,7 @@ use sealwright::platform::net::{TlsMin, client_config};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -21,9 +22,17 @@ use tokio_rustls::client::TlsStream;
 const NAME: &str = "mail.acme.example";
 
 /// A port that was free a moment ago. Pebble has to be told its ports and ours before either of us listens.
+/// A port for a server that has to be told one. Below those that the system hands out (`ip_local_port_range`), or another test's
+/// connection could take it in between.
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A running authority; killed when dropped.
