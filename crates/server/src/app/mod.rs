@@ -359,8 +359,9 @@ pub async fn start_on(
         let https = routes.merge(admin::health(Arc::clone(&readiness))).merge(more);
         let plain = api::plain(platform.clone());
         let routers = Routers { https, plain };
-        (address, http_address) = listeners.public(routers, &net.dns, &net.guard).await?;
+        // Before the first request: a node that has not counted the others yet takes itself for the only one.
         listeners.tasks.spawn(upkeep.run(stopped.clone()));
+        (address, http_address) = listeners.public(routers, &net.dns, &net.guard).await?;
     }
     let admin_address = listeners.admin().await?;
     start_workers(config, roles, &platform, fresh, net, &stopped, &mut tasks)?;

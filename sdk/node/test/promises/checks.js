@@ -98,8 +98,8 @@ const CHECKS = {
   async 'a key for sending'({ stage, text }) {
     const { owner } = await keyMade(stage, text);
     assert.match((await owner.emails.send({})).id, /^email_/);
-    for (const call of [owner.emails.list(), owner.webhooks.list(), owner.apiKeys.create()]) {
-      assert.ok((await refusal(stage, call)) instanceof stage.sdk.ForbiddenError);
+    for (const call of [() => owner.emails.list(), () => owner.webhooks.list(), () => owner.apiKeys.create()]) {
+      assert.ok((await refusal(stage, call())) instanceof stage.sdk.ForbiddenError);
     }
   },
 
