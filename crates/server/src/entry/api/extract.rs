@@ -110,6 +110,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 impl<T: JsonSchema> OperationInput for Query<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
         let query = ctx.schema.subschema_for::<T>();
+        let mut query = ctx.resolve_schema(&query).clone();
+        // A parameter that is left out is left out: `null` is no text.
+        let fields = query
+            .get_mut("properties")
+            .and_then(|fields| fields.as_object_mut());
+        let fields = fields.into_iter().flat_map(|fields| fields.values_mut());
+        for field in fields.filter_map(serde_json::Value::as_object_mut) {
+            field.retain(|name, value| name != "default" || !value.is_null());
+        }
         let parameters = parameters_from_schema(ctx, query, ParamLocation::Query);
         add_parameters(ctx, operation, parameters);
     }
