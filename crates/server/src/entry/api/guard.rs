@@ -34,6 +34,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Lets a request through to its handler, with its [`Caller`] if the route asks for one.
 pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
+    let is_browser = is_browser(request.headers());
     let refused = admit(&api, &mut request, &origin).await.err();
     let (standings, is_known) = (
         request.extensions().get::<Standings>().cloned(),
@@ -44,8 +45,9 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
         Some(problem) => problem.into_response(),
     };
     if let Some(Carried(problem)) = response.extensions().get::<Carried>().cloned() {
-        // Who is known by a key makes mistakes; who is not, and makes them, is looking for a way in.
-        if !is_known {
+        // Who is known by a key makes mistakes; who is not, and makes them, is looking for a way in. A browser is not: any page may make
+        // its visitors ask for anything.
+        if !is_known && !is_browser {
             api.paces.suspect(&api.platform, &origin, problem.suspicion());
         }
         if let Some(standings) = problem.standings() {
@@ -60,7 +62,8 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
 
 /// Puts the [`Caller`] and its [`Standings`] beside the request, or says why not.
 async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<(), Problem> {
-    api.paces.hear(&api.platform, origin)?;
+    let credential = bearer(request.headers()).unwrap_or_default();
+    api.paces.hear(&api.platform, origin, credential)?;
     no_key_in_url(api, request.uri(), origin).await?;
     if !is_canonical(request.uri().path()) {
         return Err(Problem::invalid_path());

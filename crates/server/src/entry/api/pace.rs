@@ -63,12 +63,16 @@ impl Paces {
         }
     }
 
-    /// Refuses networks that are shut out for what they sent before.
-    pub(super) fn hear(&self, platform: &Platform, origin: &Origin) -> Result<(), Problem> {
-        let Some(network) = network(origin) else {
+    /// Refuses networks that are shut out for what they sent before, but not a credential that was good from there: nobody is locked
+    /// out by a stranger behind the same address.
+    pub(super) fn hear(&self, platform: &Platform, origin: &Origin, credential: &str) -> Result<(), Problem> {
+        let (Some(network), now) = (network(origin), platform.clock.now()) else {
             return Ok(());
         };
-        let heard = self.scores.may_ask(network, platform.clock.now());
+        if self.failures.knows(network, credential.as_bytes(), now) {
+            return Ok(());
+        }
+        let heard = self.scores.may_ask(network, now);
         heard.map_err(|wait| Problem::request_blocked(wait.seconds()))
     }
 

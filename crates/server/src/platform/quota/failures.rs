@@ -54,8 +54,7 @@ impl Failures {
         let Some(wait) = blocked.flatten() else {
             return Ok(());
         };
-        let good = digest("good", &[&octets, credential]);
-        if self.good.look(&good, |good| good.rank(now).is_some()) == Some(true) {
+        if self.knows(network, credential, now) {
             return Ok(());
         }
         self.refused.inc();
@@ -74,6 +73,12 @@ impl Failures {
     pub fn succeeded(&self, network: Network, credential: &[u8], now: Timestamp) {
         let key = digest("good", &[&network.octets(), credential]);
         self.good.change(&key, now, |good| good.last_at = Some(now));
+    }
+
+    /// Whether this credential was good from this network not long ago.
+    pub fn knows(&self, network: Network, credential: &[u8], now: Timestamp) -> bool {
+        let good = digest("good", &[&network.octets(), credential]);
+        self.good.look(&good, |good| good.rank(now).is_some()) == Some(true)
     }
 
     /// Forgets what is over. To be called now and then.

@@ -171,8 +171,33 @@ async fn a_network_whose_requests_look_like_attacks_is_shut_out_for_a_while() {
     assert_eq!(blocked.refusal(403).0, "request_blocked");
     assert_eq!(blocked.header("retry-after"), "600");
     house.client.get("/v1/me", &house.account.live).await.expect(200);
+    assert_eq!(
+        attacker.get("/v1/me", &house.account.live).await.refusal(403).0,
+        "request_blocked"
+    );
     clock.advance(Duration::from_secs(600));
     attacker.get("/v1/me", &house.account.live).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn neither_a_stranger_nor_a_page_can_have_a_good_caller_shut_out() {
+    let (house, _clock) = still(Engine::Sqlite).await;
+    let shared = house.client.at([127, 0, 0, 9]);
+    shared.get("/v1/me", &house.account.live).await.expect(200);
+    let attack = |from_a_page: bool| {
+        let mut request = Request::get("/v1/%2e%2e/etc/passwd");
+        if from_a_page {
+            request = request.header("sec-fetch-site", "cross-site");
+        }
+        request.body(Full::default()).unwrap()
+    };
+    // A page that makes its visitors ask for nonsense.
+    for _ in 0..30 {
+        assert_eq!(shared.send(attack(true)).await.refusal(400).0, "invalid_path");
+    }
+    // A stranger behind the same address.
+    while shared.send(attack(false)).await.status != 403 {}
+    shared.get("/v1/me", &house.account.live).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
