@@ -354,9 +354,9 @@ pub async fn start_on(
     };
     let (mut address, mut http_address) = (None, None);
     if roles.api {
-        let (routes, upkeep) = api::open(platform.clone(), Arc::clone(&fresh));
         // The fallback of the API's router answers every path that is not one of the others'.
-        let https = routes.merge(admin::health(Arc::clone(&readiness))).merge(more);
+        let more = admin::health(Arc::clone(&readiness)).merge(more);
+        let (https, upkeep) = api::open(platform.clone(), Arc::clone(&fresh), more);
         let plain = api::plain(platform.clone());
         let routers = Routers { https, plain };
         // Before the first request: a node that has not counted the others yet takes itself for the only one.

@@ -240,12 +240,21 @@ async fn what_another_node_used_up_is_refused_here_and_costs_the_other_bucket_no
     };
     let key = Bucket::of_key(&KeyId::generate(Timestamp::from_micros(0), [7; 10]));
     let both = [(Bucket::of_org(&org(7)), quota(8)), (key, quota(2))];
-    for _ in 0..2 {
-        let standings = one.quotas.admit_all(&both, Clock::System.now()).await;
-        assert!(standings.iter().all(|standing| standing.is_admitted()));
+    let mut used = 0;
+    while one
+        .quotas
+        .admit_all(&both, Clock::System.now())
+        .await
+        .iter()
+        .all(|standing| standing.is_admitted())
+    {
+        used += 1;
+        assert!(used <= 2, "the key has no more than two");
         // Slower than a request ahead of which anything would be leased.
         tokio::time::sleep(Duration::from_millis(1100)).await;
     }
+    // A token is lost when the store was slower than a request waits for it.
+    assert!(used >= 1);
     for _ in 0..3 {
         let standings = two.quotas.admit_all(&both, Clock::System.now()).await;
         assert!(
@@ -262,8 +271,11 @@ async fn what_another_node_used_up_is_refused_here_and_costs_the_other_bucket_no
     {
         admitted += 1;
     }
-    // One token less if it became void meanwhile, on a slow machine.
-    assert!((5..=6).contains(&admitted), "{admitted}");
+    // Up to two tokens less if they became void meanwhile, on a slow machine.
+    assert!(
+        (8 - used - 2..=8 - used).contains(&admitted),
+        "{admitted} after {used}"
+    );
 }
 
 on_both_engines! {

@@ -34,5 +34,10 @@ CREATE TABLE audit_entries (
     PRIMARY KEY (org_id, id)
 );
 
+-- Keys that were made before are looked after, too: the first reminder comes at 75 days.
+INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at)
+    SELECT org_id, 'key_age', id, 0, created_at + 6480000000000, created_at FROM api_keys WHERE true ON CONFLICT DO NOTHING;
+
 -- Entries are added and read, never changed.
 CREATE TRIGGER audit_entries_stay BEFORE UPDATE ON audit_entries BEGIN SELECT RAISE(ABORT, 'audit entries are never changed'); END;
+CREATE TRIGGER audit_entries_are_kept BEFORE DELETE ON audit_entries BEGIN SELECT RAISE(ABORT, 'audit entries are never deleted'); END;

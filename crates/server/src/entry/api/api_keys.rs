@@ -425,7 +425,7 @@ pub(super) async fn rotate(
     }
     let overlap = Duration::from_secs(overlap.into());
     // The answer says when the old key was last used, this very second included.
-    api.authenticator.usage.write(&api.platform).await;
+    api.authenticator.usage.write_one(&api.platform, &id).await;
     let rotated = keys::rotate(&api.platform, &caller, &id, rotation.name.clone(), overlap).await?;
     let previous = &rotated.previous;
     Ok(Answered(RotatedKey {

@@ -170,6 +170,9 @@ impl<T: DeserializeOwned, const BYTES_MAX: usize> FromRequest<Arc<Api>> for Body
 impl<T: JsonSchema, const BYTES_MAX: usize> OperationInput for Body<T, BYTES_MAX> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
         let json_schema = ctx.schema.subschema_for::<T>();
+        let resolved = ctx.resolve_schema(&json_schema);
+        let required = resolved.get("required").and_then(|names| names.as_array());
+        let is_required = required.is_some_and(|names| !names.is_empty());
         let media = MediaType {
             schema: Some(SchemaObject {
                 json_schema,
@@ -180,7 +183,7 @@ impl<T: JsonSchema, const BYTES_MAX: usize> OperationInput for Body<T, BYTES_MAX
         };
         let body = RequestBody {
             content: [("application/json".to_owned(), media)].into_iter().collect(),
-            required: true,
+            required: is_required,
             ..RequestBody::default()
         };
         set_body(ctx, operation, body);

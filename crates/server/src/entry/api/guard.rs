@@ -4,9 +4,10 @@ use super::extract::may_have_body;
 use super::pace::Standings;
 use super::problem::Carried;
 use super::route::{Access, Route};
-use super::{Api, Problem};
+use super::{Api, Problem, json};
 use crate::features::audit::Origin;
 use crate::features::keys::{self, Caller, Channel, Key, Refused};
+use crate::limits::SMALL_BODY_BYTES_MAX;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -35,20 +36,23 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
     let is_browser = is_browser(request.headers());
+    let credential = bearer(request.headers()).unwrap_or_default().to_owned();
     let refused = admit(&api, &mut request, &origin).await.err();
-    let (standings, is_known) = (
-        request.extensions().get::<Standings>().cloned(),
-        request.extensions().get::<Caller>().is_some(),
-    );
+    let standings = request.extensions().get::<Standings>().cloned();
     let mut response = match refused {
         None => next.run(request).await,
-        Some(problem) => problem.into_response(),
+        Some(problem) => {
+            // A client that is still writing when the connection closes never sees the refusal.
+            json::discard(request.into_body(), SMALL_BODY_BYTES_MAX).await;
+            problem.into_response()
+        }
     };
     if let Some(Carried(problem)) = response.extensions().get::<Carried>().cloned() {
         // Who is known by a key makes mistakes; who is not, and makes them, is looking for a way in. A browser is not: any page may make
         // its visitors ask for anything.
-        if !is_known && !is_browser {
-            api.paces.suspect(&api.platform, &origin, problem.suspicion());
+        if !is_browser {
+            api.paces
+                .suspect(&api.platform, &origin, &credential, problem.suspicion());
         }
         if let Some(standings) = problem.standings() {
             standings.tell(&api.platform, &mut response);
@@ -62,9 +66,14 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
 
 /// Puts the [`Caller`] and its [`Standings`] beside the request, or says why not.
 async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<(), Problem> {
+    no_key_in_url(api, request.uri(), origin).await?;
+    let path = request.extensions().get::<MatchedPath>();
+    if path.is_some_and(|path| !path.as_str().starts_with("/v1/")) {
+        // Health and the development pages: only the rule about URLs is theirs, too.
+        return Ok(());
+    }
     let credential = bearer(request.headers()).unwrap_or_default();
     api.paces.hear(&api.platform, origin, credential)?;
-    no_key_in_url(api, request.uri(), origin).await?;
     if !is_canonical(request.uri().path()) {
         return Err(Problem::invalid_path());
     }
@@ -98,26 +107,42 @@ async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<(), 
 
 /// A key in a URL stays in logs and histories: the handler never runs, and the key is burned.
 async fn no_key_in_url(api: &Api, uri: &Uri, origin: &Origin) -> Result<(), Problem> {
-    let text = uri.path_and_query().map_or("", |all| all.as_str());
     let names = uri.query().unwrap_or_default().split('&');
     let names_one = names.filter_map(|pair| pair.split('=').next()).any(|name| {
         KEY_PARAMETERS
             .iter()
             .any(|known| name.eq_ignore_ascii_case(known))
     });
-    let decoded = percent_decode(text);
-    let mut found = Key::find_all(&decoded).peekable();
-    if !names_one && found.peek().is_none() {
+    let found: Vec<Key> = Key::find_all(&decoded(&uri.to_string())).collect();
+    if !names_one && found.is_empty() {
         return Ok(());
     }
-    for key in found {
-        keys::expose(&api.platform, key.expose(), Channel::Url, origin).await?;
+    if !found.is_empty() {
+        // Each key costs a look-up, and everybody can invent keys.
+        api.paces.stranger(&api.platform, origin).await?;
     }
+    keys::expose_all(&api.platform, found, Channel::Url, origin).await?;
     Err(Problem::api_key_in_url())
 }
 
+/// How often a text may have been encoded over and over, and a key in it is found all the same.
+const DECODED_MAX: usize = 3;
+
+/// Decodes until nothing changes any more.
+pub(super) fn decoded(text: &str) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..DECODED_MAX {
+        let next = percent_decode(&text);
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text
+}
+
 /// Decodes once; what is no UTF-8 then can't be a key.
-pub(super) fn percent_decode(text: &str) -> String {
+fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -190,6 +215,7 @@ async fn caller(
     let arrived_at = api.platform.clock.now();
     let key = bearer(headers).unwrap_or_default();
     if is_browser && Key::parse(key).is_some() {
+        api.paces.stranger(&api.platform, origin).await?;
         keys::expose(&api.platform, key, Channel::Browser, origin).await?;
         return Err(Problem::browser_use_forbidden());
     }
@@ -198,11 +224,15 @@ async fn caller(
     match &found {
         Ok(_) => api.paces.tried(&api.platform, origin, key, true),
         Err(Refused::Unknown | Refused::Revoked | Refused::Expired) => {
-            api.paces.tried(&api.platform, origin, key, false);
+            // Nothing was tried without a key, and any page may make its visitors ask without one.
+            if !key.is_empty() && !is_browser {
+                api.paces.tried(&api.platform, origin, key, false);
+            }
             let elapsed = api.platform.clock.now().since(arrived_at);
             tokio::time::sleep(UNAUTHORIZED_AFTER.saturating_sub(elapsed)).await;
         }
-        Err(Refused::Network | Refused::Store(_) | Refused::Vault(_)) => {}
+        Err(Refused::Network) => drop(api.paces.stranger(&api.platform, origin).await?),
+        Err(Refused::Store(_) | Refused::Vault(_)) => {}
     }
     Ok(found?)
 }

@@ -48,6 +48,7 @@ impl std::ops::Deref for Received {
 /// The bytes of a JSON body within its limits.
 pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Received, Problem> {
     if !is_json(headers) {
+        discard(body, bytes_max).await;
         return Err(Problem::content_type());
     }
     let announced = headers
@@ -78,7 +79,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
 }
 
 /// Reads on for a while without keeping anything: a client that is still writing when the connection closes never sees the refusal.
-async fn discard(mut body: Body, bytes_max: usize) {
+pub(super) async fn discard(mut body: Body, bytes_max: usize) {
     let discard = async {
         let mut bytes = 0;
         while let Some(Ok(frame)) = body.frame().await {

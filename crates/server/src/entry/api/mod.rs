@@ -116,7 +116,8 @@ pub fn document() -> OpenApi {
 }
 
 /// The routes of the API, each guarded, each answering problems in the API's own form; and what has to be done beside them.
-pub fn open(platform: Platform, fresh: Arc<Fresh>) -> (Router, Upkeep) {
+/// `more` are routes that are not the API's: they are observed, and a key in their URLs is burned, too.
+pub fn open(platform: Platform, fresh: Arc<Fresh>, more: Router) -> (Router, Upkeep) {
     let (router, routes, document) = table().finish();
     // Only names and schemas: this can't fail.
     let document = serde_json::to_vec(&document).unwrap_or_default();
@@ -133,6 +134,7 @@ pub fn open(platform: Platform, fresh: Arc<Fresh>) -> (Router, Upkeep) {
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .fallback(async || Problem::no_route())
         .with_state(Arc::clone(&api))
+        .merge(more)
         .layer(from_fn_with_state(Arc::clone(&api), guard::guard))
         .layer(from_fn_with_state(observing, request::observe));
     (router, Upkeep(api))

@@ -76,10 +76,15 @@ impl Paces {
         heard.map_err(|wait| Problem::request_blocked(wait.seconds()))
     }
 
-    /// Notes a refusal that looks like an attack.
-    pub(super) fn suspect(&self, platform: &Platform, origin: &Origin, points: u32) {
-        let Some(network) = network(origin) else { return };
-        if points > 0 && self.scores.add(network, points, platform.clock.now()).is_some() {
+    /// Notes a refusal that looks like an attack, unless it comes with a credential that was good from there.
+    pub(super) fn suspect(&self, platform: &Platform, origin: &Origin, credential: &str, points: u32) {
+        let (Some(network), now) = (network(origin), platform.clock.now()) else {
+            return;
+        };
+        if points == 0 || self.failures.knows(network, credential.as_bytes(), now) {
+            return;
+        }
+        if self.scores.add(network, points, now).is_some() {
             tracing::warn!("a network is shut out for a while: its requests look like attacks");
         }
     }

@@ -13,9 +13,6 @@ use axum::extract::{Request, State};
 use http::request::Parts;
 use http_body_util::{BodyExt as _, Limited};
 
-/// Keys looked up for one request; one that holds more was made to cost us look-ups.
-const KEYS_BURNED_MAX: usize = 20;
-
 /// Refuses everything, and burns the keys in it.
 pub fn plain(platform: Platform) -> Router {
     Router::new()
@@ -28,17 +25,16 @@ async fn refuse(State(platform): State<Platform>, request: Request) -> Problem {
     let (head, body) = request.into_parts();
     let origin = head.extensions.get::<Origin>().cloned().unwrap_or_default();
     let text = seen(&head, body).await;
-    for key in Key::find_all(&text).take(KEYS_BURNED_MAX) {
-        if let Err(error) = keys::expose(&platform, key.expose(), Channel::PlainHttp, &origin).await {
-            return error.into();
-        }
+    let found: Vec<Key> = Key::find_all(&text).collect();
+    match keys::expose_all(&platform, found, Channel::PlainHttp, &origin).await {
+        Ok(()) => Problem::https_required(),
+        Err(error) => error.into(),
     }
-    Problem::https_required()
 }
 
 /// Everything that whoever was on the way could read, up to a limit.
 async fn seen(head: &Parts, body: Body) -> String {
-    let mut text = super::guard::percent_decode(&head.uri.to_string());
+    let mut text = super::guard::decoded(&head.uri.to_string());
     for value in head.headers.values() {
         text.push('\n');
         text.push_str(&String::from_utf8_lossy(value.as_bytes()));

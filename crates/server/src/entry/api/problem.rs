@@ -331,6 +331,12 @@ impl Problem {
         }
     }
 
+    /// A test key sees and makes only test data.
+    pub fn live_only() -> Self {
+        let message = "a test key can't change what live keys depend on; use a live one";
+        Self::new(Code::Forbidden, message)
+    }
+
     /// Something that should not happen; the log has more, under the request's id.
     pub fn internal() -> Self {
         let message = "something went wrong here; the operator finds more in the log under this request id";
@@ -361,9 +367,10 @@ impl Problem {
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.code == Code::Unauthorized {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"sealwright\""),
+            );
         }
         response
     }
@@ -501,6 +508,8 @@ impl From<KeyError> for Problem {
             KeyError::Itself => Self::new(Code::CannotDeleteSelf, text),
             KeyError::Replaced => Self::new(Code::KeyAlreadyRotated, text),
             KeyError::Revoked => Self::new(Code::KeyRevoked, text),
+            KeyError::Gone => Self::unauthorized(),
+            KeyError::Busy => Self::unavailable(),
             KeyError::Store(error) => error.into(),
             KeyError::Vault(error) => error.into(),
         }

@@ -138,6 +138,7 @@ impl Table {
     pub(super) fn finish(self) -> (Router<Arc<Api>>, Routes, OpenApi) {
         let mut document = super::openapi::head();
         let router = self.router.finish_api(&mut document);
+        without_null_defaults(&mut document);
         let mut routes = Routes::default();
         for mut row in self.rows {
             if let Some(operation) = operation(&document, &row) {
@@ -147,6 +148,24 @@ impl Table {
             routes.0.entry(row.path).or_default().push(row);
         }
         (router, routes, document)
+    }
+}
+
+/// Left out and `null` are two things where `null` takes away; a client that fills in defaults must not.
+fn without_null_defaults(document: &mut OpenApi) {
+    let schemas = document
+        .components
+        .iter_mut()
+        .flat_map(|all| all.schemas.values_mut());
+    for schema in schemas {
+        let fields = schema
+            .json_schema
+            .get_mut("properties")
+            .and_then(|fields| fields.as_object_mut());
+        let fields = fields.into_iter().flat_map(|fields| fields.values_mut());
+        for field in fields.filter_map(serde_json::Value::as_object_mut) {
+            field.retain(|name, value| name != "default" || !value.is_null());
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::{Api, Problem};
 use crate::features::keys::Actor;
 use crate::features::orgs::{self, ExposurePolicy, SettingsChange};
 use crate::id::OrgId;
+use crate::mode::Mode;
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -95,6 +96,9 @@ pub(super) async fn change(
     Who(caller): Who,
     body: Body<NewSettings>,
 ) -> Result<Json<Settings>, Problem> {
+    if caller.mode == Mode::Test {
+        return Err(Problem::live_only());
+    }
     let change = SettingsChange {
         security_contact: body.security_contact.clone(),
         exposure_policy: body.key_exposure_policy.map(ExposurePolicy::from),

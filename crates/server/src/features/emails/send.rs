@@ -20,8 +20,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Keys looked up for one mail; one that holds more was made to cost us look-ups.
-const KEYS_BURNED_MAX: usize = 20;
+/// Bytes that are searched for keys on the thread that answers; more are searched aside.
+const SEARCHED_AT_ONCE: usize = 256 * 1024;
 /// Layouts under way at once: the threads they run on sign mail, too.
 static DERIVING: Semaphore = Semaphore::const_new(2);
 
@@ -138,20 +138,29 @@ async fn burn_keys_in(platform: &Platform, caller: &Caller, draft: &Draft) -> Re
         Scalar::Text(text) => Some(text.as_str()),
         Scalar::Bool(_) | Scalar::Number(_) => None,
     });
-    let texts = [
+    let headers = draft.headers.iter().map(|(_, value)| value.as_str());
+    let parts = [
         Some(draft.subject.as_str()),
         draft.html.as_deref(),
         draft.text.as_deref(),
     ];
-    let keys = texts
+    let texts: Vec<&str> = parts
         .into_iter()
         .flatten()
         .chain(metadata)
-        .flat_map(Key::find_all);
-    for key in keys.take(KEYS_BURNED_MAX) {
-        keys::expose(platform, key.expose(), Channel::Mail, &caller.origin).await?;
-    }
-    Ok(())
+        .chain(headers)
+        .chain(draft.tags.iter().map(String::as_str))
+        .collect();
+    let found: Vec<Key> = if texts.iter().map(|text| text.len()).sum::<usize>() < SEARCHED_AT_ONCE {
+        texts.iter().flat_map(|text| Key::find_all(text)).collect()
+    } else {
+        let text = texts.join("\n");
+        let _one_of_few = DERIVING.acquire().await;
+        let search = tokio::task::spawn_blocking(move || Key::find_all(&text).collect());
+        // It can't panic; if it did, nothing was found.
+        search.await.unwrap_or_default()
+    };
+    Ok(keys::expose_all(platform, found, Channel::Mail, &caller.origin).await?)
 }
 
 /// Everything that the unit of work stores.

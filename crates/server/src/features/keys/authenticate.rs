@@ -68,7 +68,7 @@ impl Authenticator {
             Some(caller) => caller,
             None => {
                 let row = verified(platform, &key, &digest, lookup.clone()).await?;
-                if row.revoked_at.is_some_and(|at| at <= now) {
+                if row.revoked_at.is_some() {
                     return Err(Refused::Revoked);
                 }
                 if row.good_until.is_some_and(|until| until <= now) {

@@ -19,10 +19,11 @@ use crate::platform::jobs::{self, Kind};
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::VaultError;
 use serde::Serialize;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long an exposed key still works under the policy `expire_24h`: time to put a new one in its place.
-const EXPIRES_AFTER: Duration = Duration::from_secs(24 * 3_600);
+pub(super) const EXPIRES_AFTER: Duration = Duration::from_secs(24 * 3_600);
 
 /// Where a key was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +80,25 @@ impl Fate {
             Self::Noted => "notified",
         }
     }
+}
+
+/// Keys looked up for one text; one that holds more was made to cost us look-ups.
+const LOOKED_UP_MAX: usize = 20;
+
+/// Burns the keys in `text` that work, each once.
+pub async fn expose_all(
+    platform: &Platform,
+    found: impl IntoIterator<Item = Key>,
+    channel: Channel,
+    origin: &Origin,
+) -> Result<(), ExposeError> {
+    let mut seen = HashSet::new();
+    for key in found {
+        if seen.len() < LOOKED_UP_MAX && seen.insert(key.digest()) {
+            expose(platform, key.expose(), channel, origin).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Burns the key in `text`, if it is one that works. Returns the id of a key that was burned now.
@@ -215,7 +235,7 @@ fn burned(mut row: KeyRow, policy: ExposurePolicy, now: Timestamp) -> Option<(Ke
         }
         ExposurePolicy::Expire24h => {
             let end = now.plus(EXPIRES_AFTER);
-            if was_exposed && ends_at.is_some() {
+            if was_exposed && ends_at.is_some_and(|own| own <= end) {
                 return None;
             }
             row.restrictions.expires_at = Some(ends_at.map_or(end, |own| own.min(end)));

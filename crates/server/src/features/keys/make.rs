@@ -66,6 +66,12 @@ pub enum KeyError {
     /// It was revoked.
     #[error("this key was revoked; make a new one")]
     Revoked,
+    /// The caller itself may do this no more.
+    #[error("the calling key was revoked, burned or narrowed a moment ago")]
+    Gone,
+    /// Others change the same key again and again.
+    #[error("this key is being changed by others at this moment; try again")]
+    Busy,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -93,8 +99,14 @@ pub async fn create_by(
         return Err(KeyError::Stronger);
     }
     let made = Made::new(platform, &caller.org, caller.actor.as_str(), &caller.origin, new).await?;
-    let (row, key) = (made.row.clone(), made.key.clone());
-    let unit = async move |tx: &OrgTx| made.insert(tx).await;
+    let (row, key, asking) = (made.row.clone(), made.key.clone(), caller.clone());
+    let unit = async move |tx: &OrgTx| {
+        made.insert(tx).await?;
+        let asking = asking.renewed(tx, "api-keys:create", made.row.created_at).await?;
+        let row = &made.row;
+        let may = asking.covers(row.mode, &row.permissions, &row.restrictions);
+        may.then_some(()).ok_or(KeyError::Stronger)
+    };
     platform.store.org(&caller.org).write("key_create", unit).await?;
     Ok((super::Shown::new(row, Default::default()), key))
 }
@@ -117,6 +129,8 @@ pub(super) struct Detail {
     domain_restrictions: Vec<String>,
     ip_restrictions: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     replaces: Option<KeyId>,
@@ -130,6 +144,10 @@ impl From<&KeyRow> for Detail {
             permissions: row.permissions.words().to_vec(),
             domain_restrictions: row.restrictions.domains.clone(),
             ip_restrictions: row.restrictions.networks.texts(),
+            rate_limit: row
+                .restrictions
+                .rate
+                .map(|rate| format!("{} per {}", rate.requests, rate.period.name())),
             expires_at: row.restrictions.expires_at.map(Timestamp::rfc3339),
             replaces: row.replaces.clone(),
         }
@@ -223,9 +241,13 @@ async fn found(
     })
 }
 
+/// Control characters, line separators, and what turns the direction of text: a name is shown beside other things.
+fn is_unfit(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 pub(super) fn check_name(name: &str) -> Result<(), KeyError> {
-    let is_good =
-        !name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control);
+    let is_good = !name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(is_unfit);
     is_good.then_some(()).ok_or(KeyError::Name)
 }
 

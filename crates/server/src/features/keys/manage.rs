@@ -1,5 +1,6 @@
 //! Reads, changes, replaces and deletes keys, for a caller.
 
+use super::expose::EXPIRES_AFTER;
 use super::make::{Detail, KeyError, Made, NewKey, check_name, checked};
 use super::store::{self, From, KeyRow};
 use super::usage::{self, LastUse};
@@ -187,6 +188,9 @@ impl Change {
         if let Some(domains) = self.domains {
             new.restrictions.domains = domains;
         }
+        if row.replaced_by.is_some() && self.expires_at.is_some() {
+            return Err(KeyError::Replaced);
+        }
         let Some(expires_at) = self.expires_at else {
             if domains_change {
                 let expires_at = new.restrictions.expires_at.take();
@@ -207,26 +211,38 @@ impl Change {
     }
 }
 
-/// Changes a key. What it may do afterwards has to be something that the caller may do, too.
+/// How often a change starts over because others changed the same key meanwhile.
+const TRIES_MAX: usize = 5;
+
+/// Changes a key. What it may do before and afterwards has to be something that the caller may do, too.
 pub async fn change(
     platform: &Platform,
     caller: &Caller,
     id: &KeyId,
     change: Change,
 ) -> Result<Shown, KeyError> {
+    for _ in 0..TRIES_MAX {
+        if try_change(platform, caller, id, change.clone()).await? {
+            return get(platform, caller, id).await;
+        }
+    }
+    Err(KeyError::Busy)
+}
+
+/// Decided and sealed outside of the unit; `false` when the row is no longer the one that was decided on.
+async fn try_change(
+    platform: &Platform,
+    caller: &Caller,
+    id: &KeyId,
+    change: Change,
+) -> Result<bool, KeyError> {
     let now = platform.clock.now();
     let vault = platform.vault.org(&caller.org).await?;
-    // Read, decided and sealed outside of the unit; the unit goes on only if the row is still the one that was read.
-    let (asking, wanted) = (caller.clone(), id.clone());
-    let read = async move |tx: &OrgTx| visible(tx, &asking, &wanted).await;
-    let old = platform.store.org(&caller.org).read("key_get", read).await?;
+    let old = get(platform, caller, id).await?.row;
     if old.revoked_at.is_some() {
         return Err(KeyError::Revoked);
     }
     let new = change.apply(&old, now)?;
-    if !caller.covers(new.mode, &new.permissions, &new.restrictions) {
-        return Err(KeyError::Stronger);
-    }
     let act = Act {
         actor: caller.actor.as_str(),
         action: "api_key.updated",
@@ -235,20 +251,23 @@ pub async fn change(
         detail: [Detail::from(&old), Detail::from(&new)],
     };
     let entry = audit::prepare(&vault, now, act).await?;
-    let row = new.clone();
+    let asking = caller.clone();
     let unit = async move |tx: &OrgTx| {
         orgs::lock(tx).await?;
-        let found = store::get(tx, &row.id).await?.ok_or(KeyError::Unknown)?;
-        // A burn that came in between stands: its earlier end is kept.
-        let mut row = row.clone();
-        if found.exposed_at != old.exposed_at {
-            row.restrictions.expires_at = found.restrictions.expires_at;
+        let asking = asking.renewed(tx, "api-keys:update", now).await?;
+        if !visible(tx, &asking, &old.id).await?.is_as_before(&old) {
+            return Ok(false);
         }
-        store::update(tx, &row).await?;
-        Ok::<_, KeyError>(audit::record(tx, &entry).await?)
+        for row in [&old, &new] {
+            if !asking.covers(row.mode, &row.permissions, &row.restrictions) {
+                return Err(KeyError::Stronger);
+            }
+        }
+        store::update(tx, &new).await?;
+        audit::record(tx, &entry).await?;
+        Ok(true)
     };
-    platform.store.org(&caller.org).write("key_change", unit).await?;
-    get(platform, caller, id).await
+    platform.store.org(&caller.org).write("key_change", unit).await
 }
 
 /// A key that took another's place.
@@ -269,46 +288,63 @@ pub async fn rotate(
     name: Option<String>,
     overlap: Duration,
 ) -> Result<Rotated, KeyError> {
+    for _ in 0..TRIES_MAX {
+        if let Some((new, key)) = try_rotate(platform, caller, id, name.clone(), overlap).await? {
+            return Ok(Rotated {
+                new: Shown::new(new, LastUse::default()),
+                key,
+                previous: get(platform, caller, id).await?,
+            });
+        }
+    }
+    Err(KeyError::Busy)
+}
+
+/// `None` when the row is no longer the one that was decided on.
+async fn try_rotate(
+    platform: &Platform,
+    caller: &Caller,
+    id: &KeyId,
+    name: Option<String>,
+    overlap: Duration,
+) -> Result<Option<(KeyRow, Key)>, KeyError> {
     let now = platform.clock.now();
-    let old = get(platform, caller, id).await?;
-    let new = successor(caller, &old.row, name)?;
-    let row = &old.row;
-    let actor = caller.actor.as_str();
-    let made = Made::replacing(
-        platform,
-        &caller.org,
-        actor,
-        &caller.origin,
-        new,
-        Some(id.clone()),
-    )
-    .await?;
+    let old = get(platform, caller, id).await?.row;
+    let new = successor(caller, &old, name)?;
+    let (actor, origin) = (caller.actor.as_str(), &caller.origin);
+    let made = Made::replacing(platform, &caller.org, actor, origin, new, Some(id.clone())).await?;
     let end = now.plus(overlap);
-    let end = row.restrictions.expires_at.map_or(end, |own| own.min(end));
-    let vault = platform.vault.org(&caller.org).await?;
+    let end = old.restrictions.expires_at.map_or(end, |own| own.min(end));
     let act = Act {
         actor,
         action: "api_key.rotated",
         target: id.as_str(),
-        origin: &caller.origin,
+        origin,
         detail: Detail::from(&made.row),
     };
+    let vault = platform.vault.org(&caller.org).await?;
     let entry = audit::prepare(&vault, now, act).await?;
-    let (new, key) = (Shown::new(made.row.clone(), LastUse::default()), made.key.clone());
-    let replaced = id.clone();
+    let (row, key, asking) = (made.row.clone(), made.key.clone(), caller.clone());
     let unit = async move |tx: &OrgTx| {
+        orgs::lock(tx).await?;
+        let asking = asking.renewed(tx, "api-keys:create", now).await?;
+        if !visible(tx, &asking, &old.id).await?.is_as_before(&old) {
+            return Ok(false);
+        }
+        for row in [&old, &made.row] {
+            if !asking.covers(row.mode, &row.permissions, &row.restrictions) {
+                return Err(KeyError::Stronger);
+            }
+        }
         made.insert(tx).await?;
-        if !store::replace(tx, &replaced, &made.row.id, end).await? {
+        if !store::replace(tx, &old.id, &made.row.id, end).await? {
             return Err(KeyError::Replaced);
         }
-        Ok(audit::record(tx, &entry).await?)
+        audit::record(tx, &entry).await?;
+        Ok(true)
     };
-    platform.store.org(&caller.org).write("key_rotate", unit).await?;
-    Ok(Rotated {
-        new,
-        key,
-        previous: get(platform, caller, id).await?,
-    })
+    let is_done = platform.store.org(&caller.org).write("key_rotate", unit).await?;
+    Ok(is_done.then_some((row, key)))
 }
 
 /// What takes a key's place may do exactly the same, if the caller may do that much itself.
@@ -323,8 +359,13 @@ fn successor(caller: &Caller, row: &KeyRow, name: Option<String>) -> Result<NewK
         return Err(KeyError::Replaced);
     }
     let mut restrictions = row.restrictions.clone();
-    if row.exposed_at.is_some() {
-        // The date of an exposed key is the burn's. Whoever holds no more than that key can't outlive it.
+    let own = restrictions.expires_at;
+    let is_burns = |at: Timestamp| {
+        row.exposed_at
+            .is_some_and(|exposed| at <= exposed.plus(EXPIRES_AFTER))
+    };
+    if own.is_some_and(is_burns) {
+        // The date is the burn's, which the new key is there to escape; but whoever holds no more than the old one does not.
         restrictions.expires_at = caller.restrictions.expires_at;
     }
     Ok(NewKey {
@@ -354,6 +395,8 @@ pub async fn delete(platform: &Platform, caller: &Caller, id: &KeyId) -> Result<
     let entry = audit::prepare(&vault, now, act).await?;
     let (asking, wanted) = (caller.clone(), id.clone());
     let unit = async move |tx: &OrgTx| {
+        orgs::lock(tx).await?;
+        let asking = asking.renewed(tx, "api-keys:delete", now).await?;
         visible(tx, &asking, &wanted).await?;
         store::delete(tx, &wanted).await?;
         Ok::<_, KeyError>(audit::record(tx, &entry).await?)

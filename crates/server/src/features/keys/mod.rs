@@ -19,7 +19,7 @@ mod usage;
 
 pub use age::{Ages, ROTATION_DUE_AFTER};
 pub use authenticate::{Authenticator, Refused};
-pub use expose::{Channel, ExposeError, expose};
+pub use expose::{Channel, ExposeError, expose, expose_all};
 pub use format::{Key, Style};
 pub use make::{KeyError, NewKey, create, create_by};
 pub use manage::{Change, Page, Rotated, Shown, change, delete, get, list, rotate};
@@ -28,10 +28,12 @@ pub use restrictions::{Networks, Period, Rate, Restrictions};
 pub use store::ALL as STATEMENTS;
 pub use usage::Usage;
 
+use crate::clock::Timestamp;
 use crate::features::audit::Origin;
-use crate::features::orgs::Plan;
+use crate::features::orgs::{self, Plan};
 use crate::id::{Id as _, KeyId, MemberId, OrgId};
 use crate::mode::Mode;
+use crate::platform::store::OrgTx;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -98,6 +100,28 @@ impl Caller {
         (self.mode == Mode::Live || mode == Mode::Test)
             && self.permissions.cover(permissions)
             && self.restrictions.cover(restrictions)
+    }
+
+    /// The caller as it is in this commit: what was found at the door may be half a second old, and a key that was narrowed, burned or
+    /// revoked meanwhile must not undo it. Asked behind the organization's lock.
+    async fn renewed(&self, tx: &OrgTx, permission: &str, now: Timestamp) -> Result<Self, KeyError> {
+        let Actor::Key(id) = &self.actor else {
+            return Ok(self.clone());
+        };
+        let row = store::get(tx, id).await?.ok_or(KeyError::Gone)?;
+        let oldest = orgs::key_max_age(tx).await?.map(|age| row.created_at.plus(age));
+        let ends_at = [row.restrictions.expires_at, oldest].into_iter().flatten().min();
+        if row.revoked_at.is_some()
+            || ends_at.is_some_and(|at| at <= now)
+            || !row.permissions.allow(permission)
+        {
+            return Err(KeyError::Gone);
+        }
+        Ok(Self {
+            permissions: row.permissions,
+            restrictions: Arc::new(row.restrictions),
+            ..self.clone()
+        })
     }
 
     /// The mode whose keys the caller may see: test keys know only their kind.

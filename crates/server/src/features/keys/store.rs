@@ -133,7 +133,7 @@ fn restrictions(row: &mut RowReader) -> Result<Restrictions, StoreError> {
 }
 
 /// A key as it is kept, and shown but for what is sealed.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct KeyRow {
     pub(super) id: KeyId,
     pub(super) name: String,
@@ -149,6 +149,18 @@ pub(super) struct KeyRow {
     pub(super) exposed_at: Option<Timestamp>,
     pub(super) last_used_at: Option<Timestamp>,
     pub(super) last_used_sealed: Option<Bytes>,
+}
+
+impl KeyRow {
+    /// Whether nothing but its last use has changed since `earlier`.
+    pub(super) fn is_as_before(&self, earlier: &Self) -> bool {
+        let unused = |row: &Self| Self {
+            last_used_at: None,
+            last_used_sealed: None,
+            ..row.clone()
+        };
+        unused(self) == unused(earlier)
+    }
 }
 
 fn key(row: Row) -> Result<KeyRow, StoreError> {

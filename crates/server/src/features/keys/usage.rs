@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// How often uses are written down.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
-/// Keys, and refused addresses of keys, that are gathered between two writes; further ones are left out.
+/// Keys that are gathered between two writes; further ones are left out.
 const GATHERED_MAX: usize = 10_000;
 
 /// Uses that are not written down yet.
@@ -30,7 +30,7 @@ pub struct Usage {
 #[derive(Default)]
 struct Gathered {
     used: HashMap<KeyId, Used>,
-    refused: HashMap<(KeyId, Option<IpAddr>), Refusals>,
+    refused: HashMap<KeyId, Refusals>,
 }
 
 struct Used {
@@ -77,12 +77,11 @@ impl Usage {
         gathered.used.insert(key.clone(), used);
     }
 
-    /// Notes that a key was refused for the address that it came from.
+    /// Notes that a key was refused for the address that it came from; of several addresses the first is kept, and all are counted.
     pub(super) fn refused(&self, caller: &Caller, at: Timestamp) {
         let Actor::Key(key) = &caller.actor else { return };
         let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (key.clone(), caller.origin.address);
-        if gathered.refused.len() >= GATHERED_MAX && !gathered.refused.contains_key(&place) {
+        if gathered.refused.len() >= GATHERED_MAX && !gathered.refused.contains_key(key) {
             return;
         }
         let first = || Refusals {
@@ -91,7 +90,7 @@ impl Usage {
             origin: caller.origin.clone(),
             count: 0,
         };
-        gathered.refused.entry(place).or_insert_with(first).count += 1;
+        gathered.refused.entry(key.clone()).or_insert_with(first).count += 1;
     }
 
     /// Writes down what was gathered, every few seconds and once more at the stop.
@@ -105,6 +104,22 @@ impl Usage {
         }
     }
 
+    /// Writes down the use of one key now.
+    pub async fn write_one(&self, platform: &Platform, key: &KeyId) {
+        let used = self
+            .gathered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .used
+            .remove(key);
+        let Some(used) = used else { return };
+        let (org, mut gathered) = (used.org.clone(), Gathered::default());
+        gathered.used.insert(key.clone(), used);
+        if let Err(error) = write_org(platform, &org, gathered).await {
+            tracing::warn!(%error, %org, "the last use of a key could not be written down");
+        }
+    }
+
     /// Writes down what was gathered, one unit for each organization.
     pub async fn write(&self, platform: &Platform) {
         let gathered = std::mem::take(&mut *self.gathered.lock().unwrap_or_else(PoisonError::into_inner));
@@ -113,9 +128,9 @@ impl Usage {
             let org = orgs.entry(used.org.clone()).or_default();
             org.used.insert(key, used);
         }
-        for (place, refusals) in gathered.refused {
+        for (key, refusals) in gathered.refused {
             let org = orgs.entry(refusals.org.clone()).or_default();
-            org.refused.insert(place, refusals);
+            org.refused.insert(key, refusals);
         }
         for (org, gathered) in orgs {
             if let Err(error) = write_org(platform, &org, gathered).await {
@@ -152,7 +167,7 @@ async fn write_org(platform: &Platform, org: &OrgId, gathered: Gathered) -> Resu
         uses.push((key, used.at, sealed));
     }
     let mut entries: Vec<Entry> = Vec::with_capacity(gathered.refused.len());
-    for ((key, _), refusals) in gathered.refused {
+    for (key, refusals) in gathered.refused {
         let act = Act {
             actor: key.as_str(),
             action: "api_key.refused",

@@ -17,6 +17,7 @@ use crate::platform::Platform;
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::random;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// Requests a second of an enterprise organization for which the operator set no number.
 const ENTERPRISE_PER_SECOND: u32 = 1_000;
@@ -139,6 +140,13 @@ pub async fn list(platform: &Platform) -> Result<Vec<Org>, OrgError> {
 /// Holds the organization's row until the unit's commit: units that count something of it and store the count come one after the other.
 pub async fn lock(tx: &OrgTx) -> Result<(), StoreError> {
     store::lock(tx).await
+}
+
+/// How old a key of the organization may become.
+pub async fn key_max_age(tx: &OrgTx) -> Result<Option<Duration>, StoreError> {
+    let days = store::settings(tx).await?.key_max_age_days;
+    let days = days.and_then(|days| u64::try_from(days).ok());
+    Ok(days.map(|days| Duration::from_secs(days.saturating_mul(86_400))))
 }
 
 /// Records how many webhook endpoints listen, so that events nobody waits for make no jobs.

@@ -150,6 +150,7 @@ pub async fn change_settings(
     let entry = audit::prepare(&vault, now, act).await?;
     let sealed = seal_contact(&vault, org, now, &change).await?;
     let unit = async move |tx: &OrgTx| {
+        store::lock(tx).await?;
         let mut row = store::settings(tx).await?;
         if let Some(sealed) = &sealed {
             row.security_contact_sealed = sealed.clone().map(Into::into);

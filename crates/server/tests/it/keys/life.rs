@@ -148,6 +148,54 @@ on_both_engines! {
         }
     }
 
+    async fn a_narrowed_key_can_not_undo_it_however_fast_it_is(engine: Engine) {
+        let house = House::start(engine).await;
+        let wide = json!({"permissions": ["api-keys:*", "emails:*"]});
+        for attack in ["change", "create", "rotate"] {
+            let made = make(&house, &house.account.live, wide.clone()).await;
+            let (path, key) = (format!("/v1/api-keys/{}", text(&made, "id")), text(&made, "key").to_owned());
+            // Remembered as it is now.
+            house.client.get("/v1/me", &key).await.expect(200);
+            let narrow = json!({"permissions": ["emails:send"], "ipRestrictions": ["203.0.113.7"]}).to_string();
+            house.client.call(http::Method::PATCH, &path, &house.account.live, narrow).await.expect(200);
+            let widen = wide.to_string();
+            let refused = match attack {
+                "change" => house.client.call(http::Method::PATCH, &path, &key, widen).await,
+                "create" => house.client.call(http::Method::POST, "/v1/api-keys", &key, widen).await,
+                _ => house.client.post(&format!("{path}/rotate"), &key, &json!({})).await,
+            };
+            assert!([401, 403].contains(&refused.status.as_u16()), "{attack}: {}", refused.text());
+            let shown = house.client.get(&path, &house.account.live).await.expect(200);
+            assert_eq!((&shown["permissions"], &shown["replacedBy"]), (&json!(["emails:send"]), &Value::Null), "{attack}");
+        }
+    }
+
+    async fn a_rename_beside_a_rotation_gives_no_key_its_life_back(engine: Engine) {
+        let house = House::start(engine).await;
+        for _ in 0..10 {
+            let made = make(&house, &house.account.live, json!({})).await;
+            let path = format!("/v1/api-keys/{}", text(&made, "id"));
+            let (rotate, end) = (format!("{path}/rotate"), json!({"overlap": 0}));
+            let (rotated, renamed) = tokio::join!(
+                house.client.post(&rotate, &house.account.live, &end),
+                house.client.call(http::Method::PATCH, &path, &house.account.live, json!({"name": "new"}).to_string()),
+            );
+            rotated.expect(201);
+            renamed.expect(200);
+            let shown = house.client.get(&path, &house.account.live).await.expect(200);
+            assert_ne!(shown["expiresAt"], Value::Null);
+            let revived = house.client.call(http::Method::PATCH, &path, &house.account.live, json!({"expiresAt": null}).to_string()).await;
+            assert_eq!(revived.refusal(409).0, "key_already_rotated");
+        }
+    }
+
+    async fn a_test_key_changes_no_settings(engine: Engine) {
+        let house = House::start(engine).await;
+        let change = json!({"keyExposurePolicy": "notify"}).to_string();
+        let refused = house.client.call(http::Method::PATCH, "/v1/settings", &house.account.test, change).await;
+        assert_eq!(refused.refusal(403).0, "forbidden");
+    }
+
     async fn test_keys_make_and_see_test_keys_only(engine: Engine) {
         let house = House::start(engine).await;
         let live = make(&house, &house.account.live, json!({})).await;

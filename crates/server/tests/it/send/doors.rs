@@ -47,7 +47,7 @@ on_both_engines! {
             // Each from an address of its own, because a network that fails too often is not heard any more.
             let reply = house.client.at([127, 0, 1, n]).send(request(headers)).await;
             assert_eq!(reply.refusal(401).0, "unauthorized");
-            assert_eq!(reply.header("www-authenticate"), "Bearer");
+            assert_eq!(reply.header("www-authenticate"), "Bearer realm=\"sealwright\"");
             words.insert(reply.json()["error"]["message"].to_string());
         }
         assert_eq!(words.len(), 1, "{words:?}");
