@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what `make test` and `make bench` need beyond Rust, git, make and a C compiler, and says what and why.
 #
-# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Pebble, Python's venv module, Node.js. Nothing it installs is
-# started, and a mail server that is already there is never replaced. Everything else goes into .deps/ in this checkout:
-# remove that folder to start again. When nothing is missing it only looks, in well under three seconds.
+# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Pebble, nginx with ModSecurity, Python's venv module, Node.js.
+# Nothing it installs is started, and a mail server that is already there is never replaced. Everything else goes into
+# .deps/ in this checkout: remove that folder to start again. When nothing is missing it only looks, in well under three
+# seconds.
 set -euo pipefail
 # shellcheck source=tools/paths.sh
 source "$(dirname "$0")/paths.sh"
@@ -55,6 +56,9 @@ find_missing_packages() {
   command -v opendkim-testkey >/dev/null || need opendkim-tools "OpenDKIM's own check of keys and records"
   command -v smtp-sink >/dev/null || need postfix "smtp-sink is a real SMTP receiver for the tests; Postfix is the benchmark's peer" postfix
   command -v pebble >/dev/null || need pebble "an ACME certificate authority, for the tests of certificates"
+  command -v nginx >/dev/null || need nginx "carries the firewall of deploy/waf" nginx
+  [[ -e /usr/lib/nginx/modules/ngx_http_modsecurity_module.so ]] || need libnginx-mod-http-modsecurity "ModSecurity inside nginx"
+  [[ -d /usr/share/modsecurity-crs/rules ]] || need modsecurity-crs "the OWASP Core Rule Set"
   # Debian ships the venv module without the pip it copies; ensurepip is the part that is missing then.
   python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "a private folder for dkimpy, aiosmtpd and standardwebhooks"
   command -v ip >/dev/null || need iproute2 "a cable between two network namespaces shows that test mail stays; needs root when it runs"
