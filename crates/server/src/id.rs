@@ -132,6 +132,8 @@ ids! {
     KeyId = "key";
     /// A member of an organization.
     MemberId = "mem";
+    /// An issuer of session tokens that an organization trusts.
+    IssuerId = "iss";
     /// An entry of the audit log.
     AuditId = "aud";
     /// A sending domain.

@@ -110,6 +110,20 @@ pub const KEY_OVERLAP_S_MAX: u32 = 30 * 86_400;
 pub const KEY_MAX_AGE_DAYS_MAX: u16 = 3_650;
 /// Origins whose pages may call with a session.
 pub const BROWSER_ORIGINS_MAX: usize = 50;
+/// Issuers of session tokens that one organization trusts.
+pub const ISSUERS_MAX: i64 = 10;
+/// Characters of an issuer's name and of its audience, as they are in tokens.
+pub const ISSUER_NAME_CHARS_MAX: usize = 255;
+/// Bytes of an issuer's shared secret at least: as many as HS256 makes of it (RFC 7518 §3.2).
+pub const ISSUER_SECRET_BYTES_MIN: usize = 32;
+/// Bytes of an issuer's shared secret.
+pub const ISSUER_SECRET_BYTES_MAX: usize = 1_024;
+/// Members of one organization.
+pub const MEMBERS_MAX: i64 = 1_000;
+/// Characters of a member's subject (OpenID Connect Core 1.0 §2).
+pub const MEMBER_SUBJECT_CHARS_MAX: usize = 255;
+/// Bytes of a session token.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Characters of a client's User-Agent that are kept.
 pub const AGENT_CHARS_MAX: usize = 200;
 /// Tokens in one report of exposed secrets.

@@ -8,6 +8,8 @@ pub mod events;
 pub mod keys;
 pub mod notices;
 pub mod orgs;
+pub mod people;
+pub mod sessions;
 pub mod webhooks;
 
 use crate::platform::store::StatementText;
@@ -21,7 +23,9 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         audit::STATEMENTS,
         orgs::STATEMENTS,
         events::STATEMENTS,
+        people::STATEMENTS,
         keys::STATEMENTS,
+        sessions::STATEMENTS,
         domains::STATEMENTS,
         emails::STATEMENTS,
         notices::STATEMENTS,

@@ -17,6 +17,7 @@ mod isolation;
 mod keys;
 mod quota;
 mod send;
+mod sessions;
 mod statements;
 mod test_mode;
 mod tidy;

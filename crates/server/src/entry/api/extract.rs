@@ -4,7 +4,7 @@ use super::json::{self, OWN_WORDS, Received};
 use super::{Api, Problem};
 use crate::clock::Timestamp;
 use crate::features::keys::Caller;
-use crate::id::{EmailId, Id, KeyId, WebhookId};
+use crate::id::{EmailId, Id, IssuerId, KeyId, MemberId, WebhookId};
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX, SMALL_BODY_BYTES_MAX};
 use aide::OperationInput;
 use aide::generate::GenContext;
@@ -56,6 +56,14 @@ impl Named for WebhookId {
 
 impl Named for KeyId {
     const NOUN: &'static str = "API key";
+}
+
+impl Named for IssuerId {
+    const NOUN: &'static str = "session issuer";
+}
+
+impl Named for MemberId {
+    const NOUN: &'static str = "member";
 }
 
 /// The id in the path. One of another form is not found, like one that does not exist.

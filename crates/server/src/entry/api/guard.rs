@@ -4,10 +4,12 @@ use super::extract::may_have_body;
 use super::pace::Standings;
 use super::problem::Carried;
 use super::route::{Access, Route};
-use super::{Api, Problem, json};
+use super::{Api, Problem, cors, json};
 use crate::features::audit::Origin;
-use crate::features::keys::{self, Caller, Channel, Key, Refused};
+use crate::features::keys::{self, Actor, Caller, Channel, Key, Refused};
+use crate::features::sessions::{self, Presented};
 use crate::limits::SMALL_BODY_BYTES_MAX;
+use crate::mode::Mode;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -29,19 +31,23 @@ const KEY_PARAMETERS: [&str; 8] = [
     "authorization",
     "bearer",
 ];
-/// Sent by browsers only, and not by a page's choice.
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Names the organization that a session is for.
+const ORGANIZATION: HeaderName = HeaderName::from_static("sealwright-organization");
+/// Names the mode that a session works in; live if it is not sent. A key has its own.
+const MODE: HeaderName = HeaderName::from_static("sealwright-mode");
 
 /// Lets a request through to its handler, with its [`Caller`] if the route asks for one.
 pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, next: Next) -> Response {
     let origin = request.extensions().get::<Origin>().cloned().unwrap_or_default();
-    let is_browser = is_browser(request.headers());
+    let is_browser = cors::is_browser(request.headers());
     let credential = bearer(request.headers()).unwrap_or_default().to_owned();
-    let refused = admit(&api, &mut request, &origin).await.err();
+    let admitted = admit(&api, &mut request, &origin).await;
     let standings = request.extensions().get::<Standings>().cloned();
-    let mut response = match refused {
-        None => next.run(request).await,
-        Some(problem) => {
+    let reader = request.extensions_mut().remove::<cors::Reader>();
+    let mut response = match admitted {
+        Ok(None) => next.run(request).await,
+        Ok(Some(answer)) => answer,
+        Err(problem) => {
             // A client that is still writing when the connection closes never sees the refusal.
             json::discard(request.into_body(), SMALL_BODY_BYTES_MAX).await;
             problem.into_response()
@@ -61,48 +67,68 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, mut request: Request, nex
     if let Some(standings) = standings {
         standings.tell(&api.platform, &mut response);
     }
+    if let Some(reader) = reader {
+        response.extensions_mut().insert(reader);
+    }
     response
 }
 
-/// Puts the [`Caller`] and its [`Standings`] beside the request, or says why not.
-async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<(), Problem> {
+/// Puts the [`Caller`] and its [`Standings`] beside the request, or says why not; or the answer, where nothing behind has one to give.
+async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<Option<Response>, Problem> {
     no_key_in_url(api, request.uri(), origin).await?;
     let path = request.extensions().get::<MatchedPath>();
     if path.is_some_and(|path| !path.as_str().starts_with("/v1/")) {
         // Health and the development pages: only the rule about URLs is theirs, too.
-        return Ok(());
+        return Ok(None);
     }
     let credential = bearer(request.headers()).unwrap_or_default();
     api.paces.hear(&api.platform, origin, credential)?;
     if !is_canonical(request.uri().path()) {
         return Err(Problem::invalid_path());
     }
-    let is_browser = is_browser(request.headers());
+    let is_browser = cors::is_browser(request.headers());
     if is_browser && *request.method() == Method::OPTIONS {
-        return Err(Problem::browser_use_forbidden());
+        let path = request.extensions().get::<MatchedPath>().cloned();
+        return preflight(api, path, request.headers()).await.map(Some);
     }
     let matched = request.extensions().get::<MatchedPath>();
     let Some(route) = matched.and_then(|path| api.routes.find(request.method(), path.as_str())) else {
         // No such route, or not with this method: the router says so itself.
-        return Ok(());
+        return Ok(None);
     };
     fits(route, request)?;
     if route.access == Access::Anyone {
         let standings = api.paces.stranger(&api.platform, origin).await?;
         request.extensions_mut().insert(standings);
-        return Ok(());
+        return Ok(None);
     }
     let access = route.access;
     let caller = caller(api, request.headers(), origin, is_browser).await?;
     request.extensions_mut().insert(caller.clone());
+    if let (Actor::Member(_), Some(reader)) = (&caller.actor, cors::Reader::of(request.headers())) {
+        // Also a refusal may be read by the page from here on.
+        request.extensions_mut().insert(reader);
+    }
     let standings = api.paces.charge(&api.platform, &caller).await?;
     request.extensions_mut().insert(standings);
     if let Access::Needs(permission) = access
         && !caller.permissions.allow(permission)
     {
-        return Err(Problem::forbidden(permission));
+        return Err(Problem::forbidden(&caller, permission));
     }
-    Ok(())
+    Ok(None)
+}
+
+/// A preflight is answered where callers have a route, to pages of origins that some organization lists.
+async fn preflight(api: &Api, path: Option<MatchedPath>, headers: &HeaderMap) -> Result<Response, Problem> {
+    if let (Some(path), Some(page)) = (path, cors::page(headers))
+        && cors::is_preflight(headers)
+        && api.sessions.is_listed_by_anyone(&api.platform, page).await?
+        && let Some(answer) = cors::preflight(&api.routes, path.as_str(), headers)
+    {
+        return Ok(answer);
+    }
+    Err(Problem::browser_use_forbidden())
 }
 
 /// A key in a URL stays in logs and histories: the handler never runs, and the key is burned.
@@ -178,10 +204,6 @@ fn is_canonical(path: &str) -> bool {
             .is_some_and(|rest| rest.split('/').all(is_segment))
 }
 
-fn is_browser(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE)
-}
-
 /// What the route does not know is refused before anything is read: query parameters, and bodies where there is none.
 fn fits(route: &Route, request: &Request) -> Result<(), Problem> {
     let pairs = request.uri().query().unwrap_or_default().split('&');
@@ -205,7 +227,7 @@ fn fits(route: &Route, request: &Request) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The caller, if the key is good.
+/// The caller, if the key or the session is good.
 async fn caller(
     api: &Api,
     headers: &HeaderMap,
@@ -213,38 +235,69 @@ async fn caller(
     is_browser: bool,
 ) -> Result<Caller, Problem> {
     let arrived_at = api.platform.clock.now();
-    let key = bearer(headers).unwrap_or_default();
-    if is_browser && Key::parse(key).is_some() {
+    let token = bearer(headers).unwrap_or_default();
+    if is_browser && Key::parse(token).is_some() {
         api.paces.stranger(&api.platform, origin).await?;
-        keys::expose(&api.platform, key, Channel::Browser, origin).await?;
+        keys::expose(&api.platform, token, Channel::Browser, origin).await?;
         return Err(Problem::browser_use_forbidden());
     }
-    api.paces.may_try(&api.platform, origin, key)?;
-    let found = api.authenticator.caller(&api.platform, key, origin.clone()).await;
-    match &found {
-        Ok(_) => api.paces.tried(&api.platform, origin, key, true),
-        Err(Refused::Unknown | Refused::Revoked | Refused::Expired) => {
-            // Nothing was tried without a key, and any page may make its visitors ask without one.
-            if !key.is_empty() && !is_browser {
-                api.paces.tried(&api.platform, origin, key, false);
-            }
-            let elapsed = api.platform.clock.now().since(arrived_at);
-            tokio::time::sleep(UNAUTHORIZED_AFTER.saturating_sub(elapsed)).await;
+    api.paces.may_try(&api.platform, origin, token)?;
+    let found = if sessions::is_session(token) {
+        session(api, headers, token, origin.clone()).await
+    } else {
+        let found = api
+            .authenticator
+            .caller(&api.platform, token, origin.clone())
+            .await;
+        if let Err(Refused::Network) = &found {
+            api.paces.stranger(&api.platform, origin).await?;
         }
-        Err(Refused::Network) => drop(api.paces.stranger(&api.platform, origin).await?),
-        Err(Refused::Store(_) | Refused::Vault(_)) => {}
+        found.map_err(Problem::from)
+    };
+    if found.is_ok() {
+        api.paces.tried(&api.platform, origin, token, true);
+    } else if found.as_ref().is_err_and(Problem::is_unauthorized) {
+        // Nothing was tried without a key, and any page may make its visitors ask without one.
+        if !token.is_empty() && !is_browser {
+            api.paces.tried(&api.platform, origin, token, false);
+        }
+        let elapsed = api.platform.clock.now().since(arrived_at);
+        tokio::time::sleep(UNAUTHORIZED_AFTER.saturating_sub(elapsed)).await;
     }
-    Ok(found?)
+    found
+}
+
+async fn session(api: &Api, headers: &HeaderMap, token: &str, origin: Origin) -> Result<Caller, Problem> {
+    let mode = match headers.get(MODE) {
+        None => Mode::Live,
+        Some(name) => {
+            let mode = name.to_str().ok().and_then(Mode::parse);
+            mode.ok_or_else(|| Problem::invalid("Sealwright-Mode", "expected live or test"))?
+        }
+    };
+    let presented = Presented {
+        token,
+        org: only(headers, &ORGANIZATION),
+        mode,
+        page: cors::page(headers),
+        origin,
+    };
+    Ok(api.sessions.caller(&api.platform, presented).await?)
 }
 
 /// The token of the one `Authorization: Bearer` header (RFC 6750 §2.1); two headers are none.
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (scheme, token) = only(headers, &header::AUTHORIZATION)?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The text of a header that is there once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut all = headers.get_all(name).iter();
     let (value, None) = (all.next()?, all.next()) else {
         return None;
     };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    value.to_str().ok()
 }
 
 #[cfg(test)]

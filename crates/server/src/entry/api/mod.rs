@@ -4,12 +4,15 @@
 //! place with status codes.
 
 mod api_keys;
+mod code;
+mod cors;
 mod emails;
 mod exposed;
 mod extract;
 mod guard;
 mod json;
 mod mailbox;
+mod members;
 mod openapi;
 mod pace;
 mod page;
@@ -17,17 +20,21 @@ mod plain;
 mod problem;
 mod request;
 mod route;
+mod session_issuers;
 mod settings;
 mod webhooks;
 
+pub use code::Code;
 pub use plain::plain;
-pub use problem::{Code, Problem};
+pub use problem::Problem;
 pub use route::{Access, Route, Routes};
 
 use crate::features::emails::Fresh;
 use crate::features::keys::Authenticator;
+use crate::features::sessions::Sessions;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
+use crate::platform::net::HttpClient;
 use Access::{Anyone, Authenticated, Needs};
 use aide::OperationOutput;
 use aide::generate::GenContext;
@@ -49,6 +56,7 @@ struct Api {
     fresh: Arc<Fresh>,
     authenticator: Authenticator,
     paces: Paces,
+    sessions: Sessions,
     routes: Routes,
     document: Document,
 }
@@ -56,7 +64,7 @@ struct Api {
 /// One line a route: it is read by column.
 #[rustfmt::skip]
 fn table() -> Table {
-    let table = key_routes(webhook_routes(email_routes(Table::new())));
+    let table = people_routes(key_routes(webhook_routes(email_routes(Table::new()))));
     table
         .get("/v1/settings", "getSettings", Needs("settings:read"), "Show the organization's settings", settings::get)
         .patch("/v1/settings", "updateSettings", Needs("settings:write"), "Change the organization's settings", settings::change)
@@ -100,6 +108,23 @@ fn key_routes(table: Table) -> Table {
         .post("/v1/secrets/exposed", "reportExposedSecrets", Anyone, report, exposed::report)
 }
 
+#[rustfmt::skip]
+fn people_routes(table: Table) -> Table {
+    let (settings, write_settings) = (Needs("settings:read"), Needs("settings:write"));
+    let (read, write) = (Needs("members:read"), Needs("members:write"));
+    let remove = "Trust an issuer no longer, and remove its members";
+    table
+        .post("/v1/session-issuers", "addSessionIssuer", write_settings, "Trust an issuer of session tokens", session_issuers::create)
+        .get("/v1/session-issuers", "listSessionIssuers", settings, "List the trusted issuers of session tokens", session_issuers::list)
+        .get("/v1/session-issuers/{id}", "getSessionIssuer", settings, "Show an issuer of session tokens", session_issuers::get)
+        .delete("/v1/session-issuers/{id}", "removeSessionIssuer", write_settings, remove, session_issuers::delete)
+        .post("/v1/members", "addMember", write, "Give a subject of an issuer a role", members::create)
+        .get("/v1/members", "listMembers", read, "List members, oldest first", members::list)
+        .get("/v1/members/{id}", "getMember", read, "Show a member", members::get)
+        .patch("/v1/members/{id}", "changeMember", write, "Give a member another role", members::change)
+        .delete("/v1/members/{id}", "removeMember", write, "Remove a member", members::delete)
+}
+
 /// The table of routes: who may call what.
 pub fn routes() -> Routes {
     table().finish().1
@@ -117,7 +142,7 @@ pub fn document() -> OpenApi {
 
 /// The routes of the API, each guarded, each answering problems in the API's own form; and what has to be done beside them.
 /// `more` are routes that are not the API's: they are observed, and a key in their URLs is burned, too.
-pub fn open(platform: Platform, fresh: Arc<Fresh>, more: Router) -> (Router, Upkeep) {
+pub fn open(platform: Platform, fresh: Arc<Fresh>, http: HttpClient, more: Router) -> (Router, Upkeep) {
     let (router, routes, document) = table().finish();
     // Only names and schemas: this can't fail.
     let document = serde_json::to_vec(&document).unwrap_or_default();
@@ -127,6 +152,7 @@ pub fn open(platform: Platform, fresh: Arc<Fresh>, more: Router) -> (Router, Upk
         authenticator: Authenticator::default(),
         platform,
         fresh,
+        sessions: Sessions::new(http),
         routes,
         document: Document(document.into()),
     });

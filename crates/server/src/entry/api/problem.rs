@@ -1,16 +1,19 @@
 //! Problems as callers see them: status, stable code, what happened, what to do next. The only place with status codes.
 
+use super::code::Code;
 use super::pace::Standings;
 use super::request::RequestId;
 use crate::features::emails::{DraftError, ReadError, SendError};
-use crate::features::keys::{ExposeError, KeyError, Refused};
+use crate::features::keys::{Actor, Caller, ExposeError, KeyError, Refused};
 use crate::features::orgs::SettingsError;
+use crate::features::people::{IssuerError, MemberError};
+use crate::features::sessions;
 use crate::features::webhooks::WebhookError;
 use crate::id::Id as _;
 use crate::platform::store::StoreError;
 use crate::platform::vault::VaultError;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -55,76 +58,6 @@ struct Body {
     /// Seconds after which to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
-}
-
-macro_rules! codes {
-    ($($name:ident = $text:literal $status:ident;)*) => {
-        /// Every code that the API may answer.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-        #[serde(rename_all = "snake_case")]
-        #[schemars(rename = "RefusalCode")]
-        pub enum Code {
-            $(
-                #[doc = $text]
-                $name,
-            )*
-        }
-
-        impl Code {
-            /// All codes.
-            pub const ALL: &'static [Code] = &[$(Self::$name),*];
-
-            /// The code as it is sent.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)*
-                }
-            }
-
-            /// The status that goes with it.
-            pub fn status(self) -> StatusCode {
-                match self {
-                    $(Self::$name => StatusCode::$status,)*
-                }
-            }
-        }
-    };
-}
-
-codes! {
-    InvalidParameter = "invalid_parameter" BAD_REQUEST;
-    InvalidFrom = "invalid_from" BAD_REQUEST;
-    InvalidTo = "invalid_to" BAD_REQUEST;
-    InvalidJson = "invalid_json" BAD_REQUEST;
-    InvalidPath = "invalid_path" BAD_REQUEST;
-    ApiKeyInUrl = "api_key_in_url" BAD_REQUEST;
-    ConfirmationRequired = "confirmation_required" BAD_REQUEST;
-    DomainUnverified = "domain_unverified" BAD_REQUEST;
-    Unauthorized = "unauthorized" UNAUTHORIZED;
-    Forbidden = "forbidden" FORBIDDEN;
-    ForbiddenEscalation = "forbidden_escalation" FORBIDDEN;
-    IpNotAllowed = "ip_not_allowed" FORBIDDEN;
-    DomainNotAllowed = "domain_not_allowed" FORBIDDEN;
-    BrowserUseForbidden = "browser_use_forbidden" FORBIDDEN;
-    HttpsRequired = "https_required" FORBIDDEN;
-    RequestBlocked = "request_blocked" FORBIDDEN;
-    LimitReached = "limit_reached" FORBIDDEN;
-    NotFound = "not_found" NOT_FOUND;
-    MethodNotAllowed = "method_not_allowed" METHOD_NOT_ALLOWED;
-    RequestTimeout = "request_timeout" REQUEST_TIMEOUT;
-    IdempotencyKeyConflict = "idempotency_key_conflict" CONFLICT;
-    CannotDeleteSelf = "cannot_delete_self" CONFLICT;
-    KeyAlreadyRotated = "key_already_rotated" CONFLICT;
-    KeyRevoked = "key_revoked" CONFLICT;
-    ContentExpired = "content_expired" GONE;
-    RequestTooLarge = "request_too_large" PAYLOAD_TOO_LARGE;
-    UnsupportedContentType = "unsupported_content_type" UNSUPPORTED_MEDIA_TYPE;
-    RateLimitExceeded = "rate_limit_exceeded" TOO_MANY_REQUESTS;
-    TooManyFailures = "too_many_failures" TOO_MANY_REQUESTS;
-    InternalError = "internal_error" INTERNAL_SERVER_ERROR;
-    StorageUnavailable = "storage_unavailable" SERVICE_UNAVAILABLE;
-    OutcomeUnknown = "outcome_unknown" SERVICE_UNAVAILABLE;
-    Overloaded = "overloaded" SERVICE_UNAVAILABLE;
 }
 
 impl Problem {
@@ -232,9 +165,17 @@ impl Problem {
         Self::new(Code::Unauthorized, message)
     }
 
-    /// The key may not do this.
-    pub fn forbidden(permission: &str) -> Self {
-        let message = format!("API key lacks required permission: {permission}");
+    /// Whether it is the refusal of a key or a session that does not work.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.code == Code::Unauthorized
+    }
+
+    /// The caller may not do this.
+    pub fn forbidden(caller: &Caller, permission: &str) -> Self {
+        let message = match caller.actor {
+            Actor::Member(_) => format!("your role lacks the permission {permission}"),
+            Actor::Key(_) | Actor::System => format!("API key lacks required permission: {permission}"),
+        };
         Self::new(Code::Forbidden, message)
     }
 
@@ -443,6 +384,21 @@ impl From<Refused> for Problem {
     }
 }
 
+impl From<sessions::Refused> for Problem {
+    fn from(refused: sessions::Refused) -> Self {
+        let text = refused.to_string();
+        match refused {
+            sessions::Refused::Token(flaw) => {
+                tracing::debug!(%flaw, "a session was refused");
+                Self::unauthorized()
+            }
+            sessions::Refused::Page => Self::new(Code::OriginNotAllowed, text),
+            sessions::Refused::Store(error) => error.into(),
+            sessions::Refused::Vault(error) => error.into(),
+        }
+    }
+}
+
 impl From<DraftError> for Problem {
     fn from(error: DraftError) -> Self {
         Self::invalid(error.field, error.reason)
@@ -526,6 +482,41 @@ impl From<SettingsError> for Problem {
             SettingsError::Origins => Self::invalid("browserOrigins", text),
             SettingsError::Store(error) => error.into(),
             SettingsError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<IssuerError> for Problem {
+    fn from(error: IssuerError) -> Self {
+        let text = error.to_string();
+        match error {
+            IssuerError::Name => Self::invalid("issuer", text),
+            IssuerError::Audience => Self::invalid("audience", text),
+            IssuerError::Secret => Self::invalid("secret", text),
+            IssuerError::NoJwks | IssuerError::Url(_) => Self::invalid("jwksUrl", text),
+            IssuerError::Taken => Self::new(Code::AlreadyExists, text),
+            IssuerError::TooMany => Self::new(Code::LimitReached, text),
+            IssuerError::Unknown => Self::not_found("session issuer"),
+            IssuerError::Stronger => Self::new(Code::ForbiddenEscalation, text),
+            IssuerError::Store(error) => error.into(),
+            IssuerError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<MemberError> for Problem {
+    fn from(error: MemberError) -> Self {
+        let text = error.to_string();
+        match error {
+            MemberError::Subject => Self::invalid("subject", text),
+            MemberError::Issuer => Self::invalid("issuerId", text),
+            MemberError::Taken => Self::new(Code::AlreadyExists, text),
+            MemberError::Stronger => Self::new(Code::ForbiddenEscalation, text),
+            MemberError::TooMany => Self::new(Code::LimitReached, text),
+            MemberError::Unknown => Self::not_found("member"),
+            MemberError::Itself => Self::new(Code::CannotDeleteSelf, text),
+            MemberError::Store(error) => error.into(),
+            MemberError::Vault(error) => error.into(),
         }
     }
 }

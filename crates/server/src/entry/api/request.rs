@@ -2,6 +2,7 @@
 //!
 //! The log line names the route and not the path: a caller may put anything there, an address in place of an id for one.
 
+use super::cors::Reader;
 use super::problem::Carried;
 use crate::entry::edge::Peer;
 use crate::features::audit::Origin;
@@ -35,6 +36,7 @@ pub(super) async fn observe(State(platform): State<Platform>, mut request: Reque
     request.extensions_mut().insert(id.clone());
     request.extensions_mut().insert(origin);
     let mut response = next.run(request).await;
+    let reader = response.extensions_mut().remove::<Reader>();
     if let Some(Carried(problem)) = response.extensions_mut().remove::<Carried>() {
         let told = std::mem::take(response.headers_mut());
         response = problem.answer(&id);
@@ -46,6 +48,9 @@ pub(super) async fn observe(State(platform): State<Platform>, mut request: Reque
         }
     }
     let headers = response.headers_mut();
+    if let Some(reader) = reader {
+        reader.admit(headers);
+    }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         headers.insert(REQUEST_ID, value);
     }

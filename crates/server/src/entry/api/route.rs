@@ -4,6 +4,7 @@
 //! every route with every permission. A route without a row does not exist; a row without an [`Access`] does not compile.
 
 use super::Api;
+use crate::features::people::{Permissions, Role};
 use aide::OperationInput;
 use aide::OperationOutput;
 use aide::axum::ApiRouter;
@@ -51,6 +52,16 @@ pub struct Route {
 #[derive(Debug, Default)]
 pub struct Routes(BTreeMap<&'static str, Vec<Route>>);
 
+impl Access {
+    /// Whether it lets in who has these permissions.
+    pub fn admits(self, permissions: &Permissions) -> bool {
+        match self {
+            Self::Anyone | Self::Authenticated => true,
+            Self::Needs(wanted) => permissions.allow(wanted),
+        }
+    }
+}
+
 impl Routes {
     /// The row of a request that was routed to `path`. HEAD is GET without a body.
     pub(super) fn find(&self, method: &Method, path: &str) -> Option<&Route> {
@@ -60,6 +71,15 @@ impl Routes {
             method
         };
         self.0.get(path)?.iter().find(|route| route.method == *method)
+    }
+
+    /// The methods of a path that take a caller.
+    pub(super) fn methods_of_callers(&self, path: &str) -> Vec<&str> {
+        let rows = self.0.get(path).map(Vec::as_slice).unwrap_or_default();
+        rows.iter()
+            .filter(|route| route.access != Access::Anyone)
+            .map(|route| route.method.as_str())
+            .collect()
     }
 
     /// Every row, in the order of paths.
@@ -206,21 +226,30 @@ fn describe<'t>(
 
 /// The table as a page of the documentation.
 pub(super) fn page(routes: &Routes) -> String {
-    let mut page = String::from(
-        "# Permissions\n\nWho may call which route. This page is printed by `sealwright permissions` from the table that guards the routes\n\
-         (`crates/server/src/entry/api/mod.rs`).\n\n| Route | What it does | Who may |\n|---|---|---|\n",
+    let names = Role::ALL.map(Role::name).join(" | ");
+    let lines = "|---".repeat(3 + Role::ALL.len());
+    let mut page = format!(
+        "# Permissions\n\nWho may call which route: keys by their permissions, members by their role. This page is printed by\n\
+         `sealwright permissions` from the tables that guard the routes (`crates/server/src/entry/api/mod.rs`, and\n\
+         `crates/server/src/features/people/roles.rs` for roles).\n\n| Route | What it does | A key needs | {names} |\n{lines}|\n",
     );
     for route in routes.iter() {
-        let who = match route.access {
-            Access::Anyone => "anyone".to_owned(),
-            Access::Authenticated => "every key".to_owned(),
+        let key = match route.access {
+            Access::Anyone => "no key".to_owned(),
+            Access::Authenticated => "nothing more".to_owned(),
             Access::Needs(permission) => format!("`{permission}`"),
         };
+        let may = |role: Role| {
+            let admits = route.access.admits(&role.permissions());
+            if admits { "✓" } else { "–" }
+        };
+        let roles = Role::ALL.map(may).join(" | ");
         page += &format!(
-            "| `{} {}` | {} | {who} |\n",
+            "| `{} {}` | {} | {key} | {roles} |\n",
             route.method, route.path, route.summary
         );
     }
-    page += "\n`area:*` is every permission of an area, `*` everything. A key never makes, changes or replaces a key that may do\nmore than itself.\n";
+    page += "\n`area:*` is every permission of an area, `*` everything. Nobody makes, changes or replaces a key that may do more than they\n\
+             may themselves, and nobody gives or takes a role that may.\n";
     page
 }

@@ -1,23 +1,13 @@
 //! From the text in a request to a [`Caller`]: all policy about keys on one screen.
 
 use super::format::Key;
-use super::{Caller, Usage, store};
-use crate::clock::Timestamp;
+use super::{Caller, Recent, Usage, store};
 use crate::features::audit::Origin;
 use crate::id::Id as _;
 use crate::platform::Platform;
 use crate::platform::store::StoreError;
 use crate::platform::vault::{Cell, VaultError};
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
-use std::time::Duration;
 use subtle::ConstantTimeEq as _;
-
-/// How long a key that was found good is not asked for again. Bounds how long a revoked or newly restricted key still works, on every node:
-/// the promise is one second.
-const REMEMBERED_FOR: Duration = Duration::from_millis(500);
-/// Keys remembered at once; past it the memory starts anew.
-const REMEMBERED_MAX: usize = 10_000;
 
 /// Why a key was not accepted. Callers are told the same for the first three.
 #[derive(Debug, thiserror::Error)]
@@ -42,17 +32,10 @@ pub enum Refused {
     Vault(#[from] VaultError),
 }
 
-/// A key that was found good.
-struct Known {
-    at: Timestamp,
-    good_until: Option<Timestamp>,
-    caller: Caller,
-}
-
 /// Knows the keys that were good a moment ago, and when each was used.
 #[derive(Default)]
 pub struct Authenticator {
-    remembered: RwLock<HashMap<Vec<u8>, Known>>,
+    recent: Recent<Caller>,
     /// Uses that are not written down yet.
     pub usage: Usage,
 }
@@ -64,7 +47,7 @@ impl Authenticator {
         let digest = key.digest();
         let lookup = platform.vault.key_lookup(&digest);
         let now = platform.clock.now();
-        let caller = match self.remembered(&lookup, now) {
+        let caller = match self.recent.get(&lookup, now) {
             Some(caller) => caller,
             None => {
                 let row = verified(platform, &key, &digest, lookup.clone()).await?;
@@ -74,7 +57,7 @@ impl Authenticator {
                 if row.good_until.is_some_and(|until| until <= now) {
                     return Err(Refused::Expired);
                 }
-                self.remember(lookup, now, row.good_until, row.caller.clone());
+                self.recent.put(lookup, now, row.good_until, row.caller.clone());
                 row.caller
             }
         };
@@ -85,27 +68,6 @@ impl Authenticator {
         }
         self.usage.used(&caller, now);
         Ok(caller)
-    }
-
-    fn remembered(&self, lookup: &[u8], now: Timestamp) -> Option<Caller> {
-        let remembered = self.remembered.read().unwrap_or_else(PoisonError::into_inner);
-        let known = remembered.get(lookup)?;
-        let is_fresh = known.at <= now && now.since(known.at) < REMEMBERED_FOR;
-        let is_good = known.good_until.is_none_or(|until| now < until);
-        (is_fresh && is_good).then(|| known.caller.clone())
-    }
-
-    fn remember(&self, lookup: Vec<u8>, at: Timestamp, good_until: Option<Timestamp>, caller: Caller) {
-        let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
-        if remembered.len() >= REMEMBERED_MAX {
-            remembered.clear();
-        }
-        let known = Known {
-            at,
-            good_until,
-            caller,
-        };
-        remembered.insert(lookup, known);
     }
 }
 

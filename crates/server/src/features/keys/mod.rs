@@ -12,7 +12,7 @@ mod expose;
 mod format;
 mod make;
 mod manage;
-mod permissions;
+mod recent;
 mod restrictions;
 mod store;
 mod usage;
@@ -23,14 +23,17 @@ pub use expose::{Channel, ExposeError, expose, expose_all};
 pub use format::{Key, Style};
 pub use make::{KeyError, NewKey, create, create_by};
 pub use manage::{Change, Page, Rotated, Shown, change, delete, get, list, rotate};
-pub use permissions::Permissions;
+pub use recent::Recent;
 pub use restrictions::{Networks, Period, Rate, Restrictions};
 pub use store::ALL as STATEMENTS;
 pub use usage::Usage;
 
+pub use crate::features::people::Permissions;
+
 use crate::clock::Timestamp;
 use crate::features::audit::Origin;
 use crate::features::orgs::{self, Plan};
+use crate::features::people::{By, Role};
 use crate::id::{Id as _, KeyId, MemberId, OrgId};
 use crate::mode::Mode;
 use crate::platform::store::OrgTx;
@@ -122,6 +125,17 @@ impl Caller {
             restrictions: Arc::new(row.restrictions),
             ..self.clone()
         })
+    }
+
+    /// The caller as whoever changes members and issuers: roles are given and taken by those who may do as much themselves.
+    pub fn by(&self) -> By<'_> {
+        let covered = |role: &Role| self.covers(Mode::Live, &role.permissions(), &Restrictions::default());
+        By {
+            org: &self.org,
+            actor: self.actor.as_str(),
+            origin: &self.origin,
+            roles: Role::ALL.into_iter().filter(covered).collect(),
+        }
     }
 
     /// The mode whose keys the caller may see: test keys know only their kind.

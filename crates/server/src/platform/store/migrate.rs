@@ -62,6 +62,7 @@ impl Schema {
             migration!("data", "0002_webhooks"),
             migration!("data", "0003_keys"),
             migration!("data", "0004_quota"),
+            migration!("data", "0005_people"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -73,6 +73,8 @@ pub enum StoreError {
 pub enum Purpose {
     /// Find an API key before its organization is known.
     KeyLookup,
+    /// Learn which web origins are listed at all: a preflight does not say for whom it asks.
+    Origins,
     /// Lease due jobs, release leases of dead nodes, measure the backlog.
     Jobs,
     /// Create organizations, list them for the operator.

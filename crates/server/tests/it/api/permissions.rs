@@ -1,21 +1,21 @@
 //! Every route with every permission, in both modes, for two organizations: the table says who may, and the server agrees.
 
-use crate::harness::{Client, Engine, House, Reply, account, key, on_both_engines};
+use crate::harness::{Client, Engine, House, People, Reply, account, key, on_both_engines};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
 use sealwright::entry::api::{Access, Route, routes};
-use sealwright::features::keys::Permissions;
+use sealwright::features::people::{Permissions, Role};
 use sealwright::mode::Mode;
 use std::collections::BTreeSet;
 
 /// Calls a route with an id that nobody has and a body that no route takes: what is refused for its form was let in.
-async fn call(client: &Client, route: &Route, id: &str, key: Option<&str>) -> Reply {
+async fn call(client: &Client, route: &Route, headers: &[(&str, String)]) -> Reply {
     let mut request = Request::builder()
         .method(&route.method)
-        .uri(route.path.replace("{id}", id));
-    if let Some(key) = key {
-        request = request.header("authorization", format!("Bearer {key}"));
+        .uri(route.path.replace("{id}", NOBODYS));
+    for (name, value) in headers {
+        request = request.header(*name, value);
     }
     let mut body = Bytes::new();
     if matches!(route.method, Method::POST | Method::PATCH) {
@@ -27,35 +27,59 @@ async fn call(client: &Client, route: &Route, id: &str, key: Option<&str>) -> Re
 
 const NOBODYS: &str = "none_01hzzzzzzzzzzzzzzzzzzzzzzz";
 
+/// Calls every route and looks that it was let in exactly where these permissions are enough.
+async fn assert_admitted(client: &Client, permissions: &Permissions, who: &str, headers: &[(&str, String)]) {
+    for route in routes().iter() {
+        let reply = call(client, route, headers).await;
+        let what = format!("{} {} with {who}: {}", route.method, route.path, reply.text());
+        match route.access {
+            Access::Needs(wanted) if !permissions.allow(wanted) => {
+                assert_eq!(reply.refusal(403).0, "forbidden", "{what}");
+                assert!(reply.text().contains(wanted), "{what}");
+            }
+            Access::Needs(_) | Access::Authenticated | Access::Anyone => {
+                assert!(
+                    ![401, 403, 405, 500, 503].contains(&reply.status.as_u16()),
+                    "{what}"
+                );
+            }
+        }
+    }
+}
+
 on_both_engines! {
     async fn a_route_lets_in_who_has_its_permission_and_nobody_else(engine: Engine) {
         let house = House::start(engine).await;
-        let routes = routes();
         for mode in [Mode::Live, Mode::Test] {
             for permission in Permissions::KNOWN {
                 let key = key(&house.platform, &house.account.org, mode, &[permission]).await;
-                for route in routes.iter() {
-                    let reply = call(&house.client, route, NOBODYS, Some(&key)).await;
-                    let what = format!("{} {} with {permission}: {}", route.method, route.path, reply.text());
-                    match route.access {
-                        Access::Needs(wanted) if wanted != *permission => {
-                            assert_eq!(reply.refusal(403).0, "forbidden", "{what}");
-                            assert!(reply.text().contains(wanted), "{what}");
-                        }
-                        Access::Needs(_) | Access::Authenticated | Access::Anyone => {
-                            assert!(![401, 403, 405, 500, 503].contains(&reply.status.as_u16()), "{what}");
-                        }
-                    }
-                }
+                let permissions = Permissions::parse(&[(*permission).to_owned()]).unwrap();
+                let bearer = [("authorization", format!("Bearer {key}"))];
+                assert_admitted(&house.client, &permissions, permission, &bearer).await;
             }
         }
-        for (route, n) in routes.iter().zip(1..) {
+        for (route, n) in routes().iter().zip(1..) {
             // Each from an address of its own, because a network that fails too often is not heard any more.
-            let reply = call(&house.client.at([127, 0, 3, n]), route, NOBODYS, None).await;
+            let reply = call(&house.client.at([127, 0, 3, n]), route, &[]).await;
             if route.access == Access::Anyone {
                 assert_ne!(reply.status, 401, "{}", route.path);
             } else {
                 assert_eq!(reply.refusal(401).0, "unauthorized", "{}", route.path);
+            }
+        }
+    }
+
+    async fn a_route_lets_in_members_by_their_role_and_nobody_else(engine: Engine) {
+        let house = House::start(engine).await;
+        let people = People::of(&house, &house.account).await;
+        for mode in [Mode::Live, Mode::Test] {
+            for role in Role::ALL {
+                let headers = [
+                    ("authorization", format!("Bearer {}", people.token(role))),
+                    ("sealwright-organization", people.org.clone()),
+                    ("sealwright-mode", mode.name().to_owned()),
+                ];
+                assert_admitted(&house.client, &role.permissions(), role.name(), &headers).await;
             }
         }
     }
@@ -69,16 +93,23 @@ on_both_engines! {
         let email = house.client.post("/v1/emails", &other.live, &email).await.expect(200);
         let hook = serde_json::json!({"url": "https://hooks.example/x", "events": ["*"]});
         let hook = house.client.post("/v1/webhooks", &other.live, &hook).await.expect(201);
+        let people = People::of(&house, &other).await;
         for route in routes().iter().filter(|route| route.path.contains("{id}")) {
             let foreign = match route.path.split('/').nth(2).unwrap() {
                 "api-keys" => key,
                 "emails" => email["id"].as_str().unwrap(),
                 "webhooks" => hook["id"].as_str().unwrap(),
+                "session-issuers" => people.issuer.as_str(),
+                "members" => people.members[0].as_str(),
                 area => panic!("this test has nothing of {area} to try"),
             };
             let with_body = |key: &str| {
                 let path = route.path.replace("{id}", foreign);
-                let body = if route.has_body { "{}" } else { "" };
+                let body = match (route.operation, route.has_body) {
+                    ("changeMember", _) => "{\"role\":\"analyst\"}",
+                    (_, true) => "{}",
+                    (_, false) => "",
+                };
                 let (client, method, key) = (house.client.clone(), route.method.clone(), key.to_owned());
                 async move { client.call(method, &path, &key, body).await }
             };

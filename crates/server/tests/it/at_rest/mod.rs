@@ -11,12 +11,12 @@ mod canaries;
 mod memory;
 
 use crate::harness::{
-    Client, DNS_A, DNS_MX, Database, Engine, NameServer, Pairs, Receiver, Reply, Said, Spawned,
+    Client, DNS_A, DNS_MX, Database, Engine, NameServer, Pairs, Receiver, Reply, Said, SigningKey, Spawned,
     base_settings, eventually, lines, on_both_engines, postgres_folder,
 };
 use bytes::Bytes;
 use canaries::Canaries;
-use http::Request;
+use http::{Method, Request};
 use http_body_util::Full;
 use sealwright::entry::edge::Authority;
 use sealwright::platform::dev::sink::{Sink, SinkOptions};
@@ -132,9 +132,37 @@ impl Scene {
         let again = post(client, &key, canaries).await;
         assert_eq!(again.header("idempotency-replayed"), "true");
         refuse_some(client, &key, canaries).await;
+        self.sign_in(client, &key, canaries).await;
         // One accepted, four delivered.
         let hooks = self.receiver.wait_for(5).await;
         canaries.assert_used(&shown.text(), &self.sink.received(), &hooks);
+    }
+
+    /// Lets somebody call with a session, and somebody else with one that does not work.
+    async fn sign_in(&self, client: &Client, key: &str, canaries: &mut Canaries) {
+        let [secret, subject] = ["issuer secret", "member subject"].map(|name| {
+            let canary = format!("{name} {}", "that nobody reads ".repeat(2));
+            canaries.add_secret(name, &canary);
+            canary
+        });
+        let issuer = json!({"issuer": "quiet", "audience": "quiet", "algorithm": "HS256", "secret": secret});
+        let issuer = client.post("/v1/session-issuers", key, &issuer).await.expect(201);
+        let member = json!({"issuerId": issuer["id"], "subject": subject, "role": "owner"});
+        client.post("/v1/members", key, &member).await.expect(201);
+        let org = client.get("/v1/me", key).await.expect(200)["organizationId"].take();
+        let now = sealwright::clock::Clock::System.now().seconds();
+        let claims = json!({"iss": "quiet", "aud": "quiet", "sub": subject, "iat": now, "exp": now + 600});
+        let token = SigningKey::hs256(&secret).token(&claims);
+        canaries.add_secret("session token", &token);
+        for (token, status) in [(&token, 200), (&format!("{token}x"), 401)] {
+            let bearer = format!("Bearer {token}");
+            let headers = [
+                ("authorization", bearer.as_str()),
+                ("sealwright-organization", org.as_str().unwrap()),
+            ];
+            let me = client.call_with(Method::GET, "/v1/me", &headers, "").await;
+            assert_eq!(me.status, status, "{}", me.text());
+        }
     }
 
     /// Every file that holds rows or keys, but not the root key itself.

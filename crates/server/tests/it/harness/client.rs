@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
@@ -86,13 +87,28 @@ impl Client {
         }
     }
 
+    /// The same client, each request from an address of its own: for what a network is not heard with for long.
+    pub(crate) fn from_everywhere(&self) -> Self {
+        Self {
+            from: IpAddr::from([0, 0, 0, 0]),
+            ..self.clone()
+        }
+    }
+
     /// Sends a request and reads the whole answer.
     pub(crate) async fn send(&self, mut request: Request<Full<Bytes>>) -> Reply {
         let headers = request.headers_mut();
         headers.insert("host", "localhost".parse().unwrap());
         headers.insert("connection", "close".parse().unwrap());
         let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::new(self.from, 0)).unwrap();
+        let from = if self.from.is_unspecified() {
+            static NEXT: AtomicU32 = AtomicU32::new(1);
+            let [.., high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+            IpAddr::from([127, 16, high, low.clamp(1, 254)])
+        } else {
+            self.from
+        };
+        socket.bind(SocketAddr::new(from, 0)).unwrap();
         let stream = socket.connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let stream = self.tls.connect(name, stream).await.unwrap();
@@ -117,6 +133,25 @@ impl Client {
             .method(method)
             .uri(path)
             .header("authorization", format!("Bearer {key}"));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        self.send(request.body(Full::new(body)).unwrap()).await
+    }
+
+    /// A request with any headers, and JSON unless `body` is empty.
+    pub(crate) async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let body = body.into();
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }

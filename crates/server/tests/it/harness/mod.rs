@@ -5,8 +5,10 @@ mod client;
 mod dns;
 mod engine;
 mod house;
+mod people;
 mod receiver;
 mod spawned;
+mod tokens;
 mod wait;
 
 pub(crate) use accounts::{Account, account, key};
@@ -15,8 +17,10 @@ pub(crate) use client::{Client, Reply, plain_get};
 pub(crate) use dns::{A as DNS_A, MX as DNS_MX, NameServer, Said, TXT as DNS_TXT};
 pub(crate) use engine::{Database, Engine, postgres_folder};
 pub(crate) use house::{House, Setup, base_settings, events_of};
+pub(crate) use people::{AUDIENCE, ISSUER, People};
 pub(crate) use receiver::{Hook, Receiver};
 pub(crate) use spawned::{Pairs, Spawned, lines, refusal, run};
+pub(crate) use tokens::{SigningKey, base64url};
 pub(crate) use wait::{eventually, stays};
 
 /// Makes two tests, `name::sqlite` and `name::postgres`, from each behaviour.

@@ -1,4 +1,4 @@
-//! A webhook receiver: HTTPS on a free port, remembers what it was sent, answers as it is told.
+//! A webhook receiver: HTTPS on a free port, remembers what it was sent, answers as it is told. It can also show pages.
 
 use aws_lc_rs::hmac;
 use axum::Router;
@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, Uri};
 use sealwright::entry::edge::{Authority, Listener, Options, Tls, Transport};
 use sealwright::platform::jobs::Stop;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -60,6 +60,8 @@ struct Shared {
     hooks: Mutex<Vec<Hook>>,
     /// Statuses of the next answers; 204 when there is none left.
     answers: Mutex<VecDeque<u16>>,
+    /// What stands at a path.
+    pages: Mutex<HashMap<String, String>>,
 }
 
 /// A running receiver; it ends when it is dropped.
@@ -104,6 +106,15 @@ impl Receiver {
         self.shared.answers.lock().unwrap().extend(statuses);
     }
 
+    /// Shows this at a path from now on; an answer that was told before it goes first.
+    pub(crate) fn show(&self, path: &str, page: impl Into<String>) {
+        self.shared
+            .pages
+            .lock()
+            .unwrap()
+            .insert(path.to_owned(), page.into());
+    }
+
     /// Everything that came in so far.
     pub(crate) fn hooks(&self) -> Vec<Hook> {
         self.shared.hooks.lock().unwrap().clone()
@@ -119,15 +130,22 @@ impl Receiver {
     }
 }
 
-async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
     let hook = Hook {
         path: uri.path().to_owned(),
         headers,
         body,
     };
     shared.hooks.lock().unwrap().push(hook);
-    let status = shared.answers.lock().unwrap().pop_front().unwrap_or(204);
-    StatusCode::from_u16(status).unwrap()
+    let page = shared.pages.lock().unwrap().get(uri.path()).cloned();
+    let usual = if page.is_some() { 200 } else { 204 };
+    let status = shared.answers.lock().unwrap().pop_front().unwrap_or(usual);
+    (StatusCode::from_u16(status).unwrap(), page.unwrap_or_default())
 }
 
 fn hmac_sha256(key: &[u8], text: &str) -> Vec<u8> {

@@ -13,11 +13,19 @@ on_both_engines! {
                 format!("/v1/emails/{}/attempts", foreign.email),
                 format!("/v1/emails/{}/attempts", foreign.deferred),
                 format!("/v1/webhooks/{}", foreign.webhook),
+                format!("/v1/session-issuers/{}", foreign.issuer),
+                format!("/v1/members/{}", foreign.member),
             ] {
                 assert_eq!(house.client.get(&path, key).await.refusal(404).0, "not_found", "{path}");
             }
             let path = format!("/v1/webhooks/{}", foreign.webhook);
             assert_eq!(house.client.delete(&path, key).await.refusal(404).0, "not_found");
+            for path in [format!("/v1/session-issuers/{}", foreign.issuer), format!("/v1/members/{}", foreign.member)] {
+                assert_eq!(house.client.delete(&path, key).await.refusal(404).0, "not_found");
+            }
+            let member = serde_json::json!({"issuerId": foreign.issuer, "subject": "eve", "role": "analyst"});
+            let refused = house.client.post("/v1/members", key, &member).await;
+            assert_eq!(refused.refusal(400), ("invalid_parameter".into(), "issuerId".into()));
         }
         for (key, own) in [(&house.account.live, &ours), (&other.live, &theirs)] {
             house.client.get(&format!("/v1/webhooks/{}", own.webhook), key).await.expect(200);

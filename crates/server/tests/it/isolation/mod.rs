@@ -27,6 +27,8 @@ struct Owned {
     email: String,
     deferred: String,
     webhook: String,
+    issuer: String,
+    member: String,
 }
 
 impl Neighbours {
@@ -58,12 +60,28 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
         .post("/v1/webhooks", &account.live, &hook)
         .await
         .expect(201);
+    let issuer = json!({
+        "issuer": "https://sign-in.example/auth", "audience": "shared", "algorithm": "HS256", "secret": "s".repeat(32),
+    });
+    let issuer = house
+        .client
+        .post("/v1/session-issuers", &account.live, &issuer)
+        .await
+        .expect(201);
+    let member = json!({"issuerId": issuer["id"], "subject": "ada", "role": "owner"});
+    let member = house
+        .client
+        .post("/v1/members", &account.live, &member)
+        .await
+        .expect(201);
     let email = send(house, account, "ada@reader.example", "delivered").await;
     let deferred = send(house, account, "dot-451@reader.example", "deferred").await;
     Owned {
         email,
         deferred,
         webhook: webhook["id"].as_str().unwrap().to_owned(),
+        issuer: issuer["id"].as_str().unwrap().to_owned(),
+        member: member["id"].as_str().unwrap().to_owned(),
     }
 }
 

@@ -331,6 +331,8 @@ async fn across_organizations_nothing_is_allowed_beyond_what_the_migrations_gran
         "dkim_keys",
         "domains",
         "email_tags",
+        "members",
+        "session_issuers",
     ] {
         is_refused(&system, &format!("SELECT 1 FROM sealwright.{table}")).await;
     }

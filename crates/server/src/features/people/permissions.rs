@@ -36,11 +36,18 @@ impl Permissions {
         "api-keys:delete",
         "settings:read",
         "settings:write",
+        "members:read",
+        "members:write",
     ];
 
     /// Every permission.
     pub fn all() -> Self {
         Self(["*".to_owned()].into())
+    }
+
+    /// Permissions from words of our own, which all exist.
+    pub(super) fn of(words: &[&str]) -> Self {
+        Self(words.iter().map(|word| (*word).to_owned()).collect())
     }
 
     /// Reads permissions; names the first that does not exist. Aliases become the words that they stand for.
@@ -83,11 +90,13 @@ impl Permissions {
         &self.0
     }
 
-    pub(super) fn stored(&self) -> String {
+    /// The words as a row keeps them.
+    pub fn stored(&self) -> String {
         self.0.join(" ")
     }
 
-    pub(super) fn from_stored(text: &str) -> Self {
+    /// Reads what a row kept.
+    pub fn from_stored(text: &str) -> Self {
         Self(text.split_whitespace().map(str::to_owned).collect())
     }
 }
