@@ -13,6 +13,7 @@ pub(super) struct List<T> {
     has_more: bool,
     total_count: i64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
     total_count_capped: bool,
 }
 

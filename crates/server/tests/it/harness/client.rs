@@ -88,7 +88,7 @@ impl Client {
     }
 
     /// The same client, each request from an address of its own: for what a network is not heard with for long.
-    pub(crate) fn from_everywhere(&self) -> Self {
+    pub(crate) fn everywhere(&self) -> Self {
         Self {
             from: IpAddr::from([0, 0, 0, 0]),
             ..self.clone()

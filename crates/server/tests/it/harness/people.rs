@@ -54,7 +54,7 @@ impl People {
             members.push(added.expect(201)["id"].as_str().unwrap().to_owned());
         }
         Self {
-            client: house.client.from_everywhere(),
+            client: house.client.everywhere(),
             clock: house.clock.clone(),
             org: account.org.as_str().to_owned(),
             key,

@@ -215,7 +215,7 @@ on_both_engines! {
             vec![own, own, org(&people.org)],
             vec![org(&people.org)],
         ] {
-            let client = house.client.from_everywhere();
+            let client = house.client.everywhere();
             let reply = client.call_with(Method::GET, "/v1/me", &headers, "").await;
             assert_unknown(&reply, &format!("{headers:?}"));
         }

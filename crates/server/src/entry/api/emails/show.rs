@@ -44,10 +44,13 @@ pub(in crate::entry::api) struct Email {
     from: String,
     to: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     cc: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     bcc: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     reply_to: Vec<String>,
     subject: String,
     status: String,
