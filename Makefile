@@ -1,6 +1,6 @@
 # The few verbs of this repository. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test check deny crash bench
+.PHONY: help run test check deny edge crash bench
 
 help: ## list these verbs
 	@sed -n 's/^\([a-z0-9]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,10 @@ check: deny ## formatting, lints, dependencies
 
 deny: ## licences, bans and sources of the dependencies, and a reason for each of them
 	tools/check-deps.sh
+
+edge: ## judge the edge by tools of other makes: schemathesis, sslyze, slowhttptest, floods, smuggling, idle crowds
+	tools/install-test-deps.sh
+	tools/test-edge.sh
 
 crash: ## kill the server under load, CRASH_CYCLES times (200) on each engine, and judge from outside what was lost
 	tools/test-crash.sh

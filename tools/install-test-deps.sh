@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Installs what `make test` and `make bench` need beyond Rust, git, make and a C compiler, and says what and why.
 #
-# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Pebble, nginx with ModSecurity, Python's venv module, Node.js.
-# Nothing it installs is started, and a mail server that is already there is never replaced. Everything else goes into
-# .deps/ in this checkout: remove that folder to start again. When nothing is missing it only looks, in well under three
-# seconds.
+# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Pebble, nginx with ModSecurity, slowhttptest, h2load, wrk, Python's
+# venv module, Node.js. Nothing it installs is started, and a mail server that is already there is never replaced. Everything
+# else goes into .deps/ in this checkout: remove that folder to start again. When nothing is missing it only looks, in well under
+# three seconds.
 set -euo pipefail
 # shellcheck source=tools/paths.sh
 source "$(dirname "$0")/paths.sh"
 
 POSTGRES_MAJOR_MIN=15   # the store relies on behaviour that 14 does not have
 NODE_MAJOR_MIN=18       # what Debian 12 ships
-PYTHON_MIN=3.9          # what tools/requirements.txt was resolved for
+PYTHON_MIN=3.11         # what tools/requirements.txt was resolved for, and what Debian 12 ships
 CARGO_DENY_VERSION=0.20.2
 
 apt_missing=()          # packages to install
@@ -59,8 +59,11 @@ find_missing_packages() {
   command -v nginx >/dev/null || need nginx "carries the firewall of deploy/waf" nginx
   [[ -e /usr/lib/nginx/modules/ngx_http_modsecurity_module.so ]] || need libnginx-mod-http-modsecurity "ModSecurity inside nginx"
   [[ -d /usr/share/modsecurity-crs/rules ]] || need modsecurity-crs "the OWASP Core Rule Set"
+  command -v slowhttptest >/dev/null || need slowhttptest "slow clients of four kinds, against the deadlines of connections"
+  command -v h2load >/dev/null || need nghttp2-client "h2load: load over HTTP/2 for bench/http.sh"
+  command -v wrk >/dev/null || need wrk "load over HTTP/1.1 for bench/http.sh"
   # Debian ships the venv module without the pip it copies; ensurepip is the part that is missing then.
-  python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "a private folder for dkimpy, aiosmtpd and standardwebhooks"
+  python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "a private folder for what tools/requirements.txt lists"
   command -v ip >/dev/null || need iproute2 "a cable between two network namespaces shows that test mail stays; needs root when it runs"
   command -v node >/dev/null || need nodejs "the SDK's tests, mailauth and standardwebhooks"
   command -v npm >/dev/null || need npm "installs the SDK's and the verifiers' packages"
@@ -170,7 +173,8 @@ install_python_packages() {
   local wanted=$ROOT/tools/requirements.txt
   # A venv is tied to its interpreter: after an upgrade of Python it no longer starts.
   if is_current "$VENV/.stamp" "$wanted" && "$VENV/bin/python" -c 'import dkim' 2>/dev/null; then return 0; fi
-  say "installing into .deps/venv: dkimpy (DKIM verifier), aiosmtpd (SMTP receiver), standardwebhooks (webhook verifier)"
+  say "installing into .deps/venv: dkimpy (DKIM verifier), aiosmtpd (SMTP receiver), standardwebhooks (webhook verifier)," \
+    "schemathesis (OpenAPI), sslyze and pyOpenSSL (TLS), h2 (HTTP/2)"
   rm -rf "$VENV"
   python3 -m venv "$VENV"
   "$VENV/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$wanted"

@@ -1,0 +1,91 @@
+"""slowhttptest in its four modes: heads, bodies and readers that crawl, and heads that ask for many ranges.
+
+It can't be told to send a key, but it writes a cookie as it is given: with a line break in it, the attack comes from a caller whom the
+server knows, and gets past the door. All its connections come from one network, so the limits as shipped cut most of them off; with the
+limit of a network raised, the deadlines are what is left.
+"""
+
+import http.client
+import json
+from contextlib import ExitStack, contextmanager
+
+from good_client import attacker, is_unmoved
+from server import DOMAIN, serving
+
+CONNECTIONS = 200
+AS_SHIPPED_SECONDS = 8
+# Heads and bodies have 10 seconds, readers 30 from where they stop.
+SECONDS = {"slow heads": 12, "slow bodies": 12, "ranges": 4, "slow readers": 34}
+# Long letters cost more to compose than to keep waiting; only the waiting is the matter here.
+READERS = 50
+CUT_OFF = {
+    "slow heads": ("connections_closed_total", "slow_head"),
+    "slow bodies": ("requests_refused_total", "slow_body"),
+    "slow readers": ("connections_closed_total", "slow_reader"),
+}
+# More than the system keeps for a connection whose other side does not read.
+LETTER_BYTES = 1 << 20
+
+
+def judge(verdicts, certificates):
+    verdicts.part(f"slowhttptest, {CONNECTIONS} connections for each mode, {READERS} slow readers")
+    with serving(certificates) as server:
+        commands = against(server)
+        is_unmoved(verdicts, server, "all four modes at once, limits as shipped",
+                   lambda: all_of(commands.values()), AS_SHIPPED_SECONDS)
+        refused = server.counted("connections_closed_total", kind="network_full")
+        verdicts.holds("one network gets 64 connections, the others are closed at once", refused >= CONNECTIONS, f"{refused} closed")
+    for mode, seconds in SECONDS.items():
+        with serving(certificates, SERVER_CONNECTIONS_PER_NETWORK_MAX=10_000) as server:
+            one_mode(verdicts, server, mode, seconds)
+
+
+def one_mode(verdicts, server, mode, seconds):
+    command = against(server)[mode]
+    before = server.resident_kib()
+    is_unmoved(verdicts, server, f"{mode}, no limit of connections", lambda: attacker(*command), seconds)
+    verdicts.tell(f"memory of the server: {before / 1024:.0f} MiB before, {server.resident_kib() / 1024:.0f} MiB after")
+    if mode in CUT_OFF:
+        metric, kind = CUT_OFF[mode]
+        cut_off = server.counted(metric, kind=kind)
+        verdicts.holds(f"{mode} meet their deadline, and are counted as what they are", cut_off >= connections(mode),
+                       f"{metric}{{kind={kind}}} is {cut_off}")
+
+
+def against(server):
+    """The four commands."""
+    url = f"https://localhost:{server.port}"
+    known = ["-j", f"a=b\r\nAuthorization: Bearer {server.key}"]
+    always = ["-l", max(SECONDS.values()) + 10, "-p", 3, *known]
+    modes = {
+        "slow heads": ["-H", "-i", 5, "-x", 24, "-u", f"{url}/v1/me"],
+        "slow bodies": ["-B", "-i", 5, "-x", 10, "-s", 8192, "-f", "application/json", "-u", f"{url}/v1/emails"],
+        "ranges": ["-R", "-t", "GET", "-b", 1000, "-u", f"{url}/v1/me"],
+        "slow readers": ["-X", "-n", 2, "-w", 64, "-y", 128, "-z", 16, "-k", 3, "-u", f"{url}/v1/emails/{letter(server)}"],
+    }
+    return {
+        mode: ["slowhttptest", "-c", connections(mode), "-r", connections(mode), *always, *command] for mode, command in modes.items()
+    }
+
+
+def connections(mode):
+    return READERS if mode == "slow readers" else CONNECTIONS
+
+
+def letter(server):
+    """An e-mail that is long to read."""
+    connection = http.client.HTTPSConnection(*server.address, context=server.tls("http/1.1"))
+    mail = {"from": f"shop@{DOMAIN}", "to": "ada@example.com", "subject": "Long", "text": "long " * (LETTER_BYTES // 5)}
+    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    connection.request("POST", "/v1/emails", json.dumps(mail), headers)
+    sent = json.load(connection.getresponse())
+    connection.close()
+    return sent["id"]
+
+
+@contextmanager
+def all_of(commands):
+    with ExitStack() as running:
+        for command in commands:
+            running.enter_context(attacker(*command))
+        yield
