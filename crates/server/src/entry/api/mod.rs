@@ -27,6 +27,7 @@ mod webhooks;
 pub use code::Code;
 pub use plain::plain;
 pub use problem::Problem;
+pub(super) use request::mark;
 pub use route::{Access, Route, Routes};
 
 use crate::features::emails::Fresh;

@@ -51,14 +51,7 @@ pub(super) async fn observe(State(platform): State<Platform>, mut request: Reque
     if let Some(reader) = reader {
         reader.admit(headers);
     }
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(REQUEST_ID, value);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    mark(headers, &id);
     let (status, elapsed) = (response.status().as_u16(), platform.clock.now().since(started_at));
     platform.metrics.request_seconds.observe(elapsed.as_secs_f64());
     let labels = RequestLabels {
@@ -69,6 +62,18 @@ pub(super) async fn observe(State(platform): State<Platform>, mut request: Reque
     let route = &labels.route;
     tracing::debug!(request = %id, %method, route, status, elapsed_us = elapsed.as_micros() as u64, "answered");
     response
+}
+
+/// The headers of every answer, also of those that the edge makes.
+pub(in crate::entry) fn mark(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
 }
 
 /// Printable characters of the User-Agent, up to a limit.

@@ -6,7 +6,7 @@ use super::patience::Paced;
 use super::turns::Turn;
 use super::{Peer, Scheme, Shared, Transport};
 use crate::clock::Clock;
-use crate::entry::api::Problem;
+use crate::entry::api::{Problem, mark};
 use crate::id::{Id as _, RequestId};
 use crate::metrics::KindLabel;
 use crate::platform::vault::random;
@@ -136,15 +136,7 @@ pub(super) async fn exchange(
 pub(super) fn answer(problem: &Problem, id: Option<RequestId>, clock: &Clock) -> Response {
     let id = id.unwrap_or_else(|| RequestId::generate(clock.now(), random()));
     let mut response = problem.answer(&id);
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        headers.insert(REQUEST_ID, value);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    mark(response.headers_mut(), &id);
     response
 }
 
