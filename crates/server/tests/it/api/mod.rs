@@ -4,3 +4,4 @@ mod document;
 mod guard;
 mod paces;
 mod permissions;
+mod unread;

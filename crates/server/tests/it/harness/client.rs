@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Talks to one server, a new connection for each request.
 #[derive(Clone)]
@@ -93,6 +94,18 @@ impl Client {
             from: IpAddr::from([0, 0, 0, 0]),
             ..self.clone()
         }
+    }
+
+    /// A connection of its own that speaks `protocol` (`h2` or `http/1.1`).
+    pub(crate) async fn connect(&self, protocol: &str) -> TlsStream<TcpStream> {
+        let mut config = rustls::ClientConfig::clone(self.tls.config());
+        config.alpn_protocols = vec![protocol.into()];
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap()
     }
 
     /// Sends a request and reads the whole answer.

@@ -4,3 +4,4 @@ mod ages;
 mod exposure;
 mod life;
 mod restrictions;
+mod search;
