@@ -38,7 +38,7 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
 }
 
 /// A value that tells about a person: an address, a subject, a body, metadata.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Personal<T>(T);
 
 impl<T> Personal<T> {

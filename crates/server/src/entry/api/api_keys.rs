@@ -247,7 +247,7 @@ impl From<&Shown> for ApiKey {
             last_used_ip: shown
                 .last_used_address()
                 .map(|address| address.expose().to_string()),
-            last_used_user_agent: shown.last_used_agent().map(str::to_owned),
+            last_used_user_agent: shown.last_used_agent().map(|agent| agent.expose().clone()),
             created_at: shown.created_at().rfc3339(),
         }
     }

@@ -147,7 +147,7 @@ impl Paces {
 }
 
 fn network(origin: &Origin) -> Option<Network> {
-    origin.address.map(Network::from)
+    origin.address.map(|address| Network::from(*address.expose()))
 }
 
 fn quota(rate: Rate) -> Quota {

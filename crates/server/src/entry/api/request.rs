@@ -12,6 +12,7 @@ use crate::limits::AGENT_CHARS_MAX;
 use crate::metrics::RequestLabels;
 use crate::platform::Platform;
 use crate::platform::vault::random;
+use crate::secret::Personal;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -29,8 +30,11 @@ pub(super) async fn observe(State(platform): State<Platform>, mut request: Reque
         .map_or("(none)", MatchedPath::as_str)
         .to_owned();
     let origin = Origin {
-        address: request.extensions().get::<Peer>().map(|peer| peer.address),
-        agent: agent(request.headers()),
+        address: request
+            .extensions()
+            .get::<Peer>()
+            .map(|peer| Personal::new(peer.address)),
+        agent: agent(request.headers()).map(Personal::new),
         request: Some(id.clone()),
     };
     request.extensions_mut().insert(id.clone());

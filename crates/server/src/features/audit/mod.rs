@@ -11,16 +11,19 @@ use crate::clock::Timestamp;
 use crate::id::{AuditId, Id as _, RequestId};
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
-use serde::Serialize;
+use crate::secret::Personal;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// Where a request came from, as far as it is known.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
     /// The client's address, behind trusted proxies.
-    pub address: Option<IpAddr>,
+    pub address: Option<Personal<IpAddr>>,
     /// The client's User-Agent, cut to [`AGENT_CHARS_MAX`](crate::limits::AGENT_CHARS_MAX).
-    pub agent: Option<String>,
+    pub agent: Option<Personal<String>>,
     /// The request.
     pub request: Option<RequestId>,
 }
@@ -71,8 +74,8 @@ pub async fn prepare<D: Serialize>(
 ) -> Result<Entry, VaultError> {
     let id = AuditId::generate(at, random());
     let sealed = Sealed {
-        ip_address: act.origin.address,
-        user_agent: act.origin.agent.as_deref(),
+        ip_address: act.origin.address.map(|address| *address.expose()),
+        user_agent: act.origin.agent.as_ref().map(|agent| agent.expose().as_str()),
         request_id: act.origin.request.as_ref(),
         detail: act.detail,
     };
@@ -98,4 +101,24 @@ pub async fn prepare<D: Serialize>(
 /// Writes an entry in the unit's commit.
 pub async fn record(tx: &OrgTx, entry: &Entry) -> Result<(), StoreError> {
     store::insert(tx, entry).await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_origin_can_be_printed_and_tells_nobodys_address() {
+        let origin = Origin {
+            address: Some(Personal::new("203.0.113.7".parse().unwrap())),
+            agent: Some(Personal::new("canary/1.0".to_owned())),
+            request: None,
+        };
+        let text = format!("{origin:?}");
+        assert!(
+            !text.contains("203.0.113.7") && !text.contains("canary"),
+            "{text}"
+        );
+    }
 }

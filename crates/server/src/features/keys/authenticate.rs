@@ -62,7 +62,8 @@ impl Authenticator {
             }
         };
         let caller = Caller { origin, ..caller };
-        if !caller.restrictions.networks.allow(caller.origin.address) {
+        let address = caller.origin.address.map(|address| *address.expose());
+        if !caller.restrictions.networks.allow(address) {
             self.usage.refused(&caller, now);
             return Err(Refused::Network);
         }

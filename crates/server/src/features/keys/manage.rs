@@ -73,10 +73,10 @@ impl Shown {
         self.row.last_used_at
     }
     pub fn last_used_address(&self) -> Option<Personal<IpAddr>> {
-        self.last_use.ip.map(Personal::new)
+        self.last_use.address
     }
-    pub fn last_used_agent(&self) -> Option<&str> {
-        self.last_use.agent.as_deref()
+    pub fn last_used_agent(&self) -> Option<&Personal<String>> {
+        self.last_use.agent.as_ref()
     }
 }
 
@@ -84,7 +84,7 @@ async fn shown(vault: &OrgVault, row: KeyRow) -> Result<Shown, KeyError> {
     let last_use = match &row.last_used_sealed {
         Some(sealed) => {
             let json = vault.open(usage::cell(&row.id), sealed).await?;
-            serde_json::from_slice(&json).unwrap_or_default()
+            LastUse::from_json(&json)
         }
         None => LastUse::default(),
     };

@@ -10,6 +10,7 @@ use crate::platform::Platform;
 use crate::platform::jobs::Stop;
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Cell, Class, VaultError};
+use crate::secret::Personal;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -46,11 +47,38 @@ struct Refusals {
     count: u64,
 }
 
-/// Where a key was last used from, as it is sealed.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Where a key was last used from.
+#[derive(Debug, Clone, Default)]
 pub(super) struct LastUse {
-    pub(super) ip: Option<IpAddr>,
-    pub(super) agent: Option<String>,
+    pub(super) address: Option<Personal<IpAddr>>,
+    pub(super) agent: Option<Personal<String>>,
+}
+
+/// The same as it is sealed.
+#[derive(Default, Serialize, Deserialize)]
+struct Sealed {
+    ip: Option<IpAddr>,
+    agent: Option<String>,
+}
+
+impl LastUse {
+    fn to_json(&self) -> Vec<u8> {
+        let sealed = Sealed {
+            ip: self.address.map(|address| *address.expose()),
+            agent: self.agent.as_ref().map(|agent| agent.expose().clone()),
+        };
+        // Only text: this can't fail.
+        serde_json::to_vec(&sealed).unwrap_or_default()
+    }
+
+    /// What was sealed; nothing where it does not read back.
+    pub(super) fn from_json(json: &[u8]) -> Self {
+        let sealed: Sealed = serde_json::from_slice(json).unwrap_or_default();
+        Self {
+            address: sealed.ip.map(Personal::new),
+            agent: sealed.agent.map(Personal::new),
+        }
+    }
 }
 
 pub(super) fn cell(key: &KeyId) -> Cell<'_> {
@@ -159,11 +187,12 @@ async fn write_org(platform: &Platform, org: &OrgId, gathered: Gathered) -> Resu
     let mut uses = Vec::with_capacity(gathered.used.len());
     for (key, used) in gathered.used {
         let last = LastUse {
-            ip: used.origin.address,
+            address: used.origin.address,
             agent: used.origin.agent,
         };
-        let json = serde_json::to_vec(&last).unwrap_or_default();
-        let sealed = vault.seal(Class::Secrets, used.at, cell(&key), &json).await?;
+        let sealed = vault
+            .seal(Class::Secrets, used.at, cell(&key), &last.to_json())
+            .await?;
         uses.push((key, used.at, sealed));
     }
     let mut entries: Vec<Entry> = Vec::with_capacity(gathered.refused.len());
