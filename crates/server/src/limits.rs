@@ -96,6 +96,9 @@ pub const WEBHOOKS_MAX: i64 = 50;
 /// Event names or wildcards of one webhook endpoint.
 pub const WEBHOOK_EVENTS_MAX: usize = 50;
 
+/// Notices of one kind that an organization's security contact gets in a day (UTC).
+pub const NOTICES_PER_DAY_MAX: usize = 20;
+
 /// API keys of one organization that are not revoked.
 pub const KEYS_MAX: i64 = 1_000;
 /// Sending domains that a key may be restricted to.

@@ -76,7 +76,7 @@ metrics! {
     webhook_requests: ByKind<Counter> = Family::default(), "Webhook requests by result";
     /// API keys burned, by the channel on which they were seen.
     keys_exposed: ByKind<Counter> = Family::default(), "API keys burned by channel";
-    /// Notices to security contacts: sent, refused (the sender is not fit), nobody (no contact or no sender is set), gone (the event was forgotten).
+    /// Notices to security contacts: sent, capped (there were as many of this kind today as there may be), nobody (no contact or no sender is set), gone (what it tells of was forgotten).
     notices: ByKind<Counter> = Family::default(), "Notices to security contacts by result";
     /// Requests by what their quota said: admitted, refused; by_share are decisions without the store.
     quota_decisions: ByKind<Counter> = Family::default(), "Requests by what their quota said";

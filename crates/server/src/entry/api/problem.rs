@@ -480,6 +480,7 @@ impl From<SettingsError> for Problem {
             SettingsError::Age => Self::invalid("apiKeyMaxAgeDays", text),
             SettingsError::Origin(place) => Self::invalid(format!("browserOrigins/{place}"), text),
             SettingsError::Origins => Self::invalid("browserOrigins", text),
+            SettingsError::Busy => Self::unavailable(),
             SettingsError::Store(error) => error.into(),
             SettingsError::Vault(error) => error.into(),
         }

@@ -6,6 +6,7 @@ use crate::features::keys::Actor;
 use crate::features::orgs::{self, ExposurePolicy, SettingsChange};
 use crate::id::OrgId;
 use crate::mode::Mode;
+use crate::secret::Personal;
 use axum::Json;
 use axum::extract::State;
 use schemars::JsonSchema;
@@ -100,7 +101,10 @@ pub(super) async fn change(
         return Err(Problem::live_only());
     }
     let change = SettingsChange {
-        security_contact: body.security_contact.clone(),
+        security_contact: body
+            .security_contact
+            .clone()
+            .map(|contact| contact.map(Personal::new)),
         exposure_policy: body.key_exposure_policy.map(ExposurePolicy::from),
         key_max_age_days: body.api_key_max_age_days,
         browser_origins: body.browser_origins.clone(),

@@ -8,7 +8,7 @@ mod store;
 pub use store::ALL as STATEMENTS;
 
 use crate::clock::Timestamp;
-use crate::id::{AuditId, Id as _, RequestId};
+use crate::id::{AuditId, ENTROPY_BYTES, Id as _, RequestId};
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
 use crate::secret::Personal;
@@ -66,6 +66,14 @@ struct Sealed<'a, D> {
     detail: D,
 }
 
+fn cell(id: &AuditId) -> Cell<'_> {
+    Cell {
+        table: "audit_entries",
+        column: "detail_sealed",
+        row: id.as_str(),
+    }
+}
+
 /// Seals an entry: before the unit of work that writes it.
 pub async fn prepare<D: Serialize>(
     vault: &OrgVault,
@@ -81,13 +89,8 @@ pub async fn prepare<D: Serialize>(
     };
     // Only maps with keys that are not strings and failing implementations of Serialize can fail; there are none.
     let json = serde_json::to_vec(&sealed).unwrap_or_default();
-    let cell = Cell {
-        table: "audit_entries",
-        column: "detail_sealed",
-        row: id.as_str(),
-    };
     // No class of a shorter life: evidence outlives what it is about.
-    let detail_sealed = vault.seal(Class::Secrets, at, cell, &json).await?;
+    let detail_sealed = vault.seal(Class::Secrets, at, cell(&id), &json).await?;
     Ok(Entry {
         id,
         at,
@@ -96,6 +99,60 @@ pub async fn prepare<D: Serialize>(
         target: act.target.to_owned(),
         detail_sealed,
     })
+}
+
+impl Entry {
+    /// Its id.
+    pub fn id(&self) -> &AuditId {
+        &self.id
+    }
+}
+
+/// An entry as it was recorded.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    id: AuditId,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// When.
+    pub at: Timestamp,
+    detail_sealed: Bytes,
+}
+
+impl Recorded {
+    /// What changed, if it is of this form.
+    pub async fn detail<D: DeserializeOwned>(&self, vault: &OrgVault) -> Result<Option<D>, VaultError> {
+        #[derive(Deserialize)]
+        struct Detailed<D> {
+            detail: D,
+        }
+        let json = vault.open(cell(&self.id), &self.detail_sealed).await?;
+        // An entry of another action has another form, which is no failure.
+        let detailed: Option<Detailed<D>> = serde_json::from_slice(&json).ok();
+        Ok(detailed.map(|detailed| detailed.detail))
+    }
+}
+
+/// Reads the id of an entry from a job.
+pub fn id_of(reference: &str) -> Option<AuditId> {
+    AuditId::parse(reference)
+}
+
+/// One entry.
+pub async fn get(tx: &OrgTx, id: &AuditId) -> Result<Option<Recorded>, StoreError> {
+    store::get(tx, id).await
+}
+
+/// The targets of everything that was done by this name since then, oldest first.
+pub async fn targets_since(
+    tx: &OrgTx,
+    action: &'static str,
+    since: Timestamp,
+) -> Result<Vec<String>, StoreError> {
+    // Ids begin with their time, and entries lie in their order.
+    store::targets_since(tx, action, &AuditId::generate(since, [0; ENTROPY_BYTES])).await
 }
 
 /// Writes an entry in the unit's commit.

@@ -1,9 +1,11 @@
-//! Reminds of keys that grow old: at 75, 90 and 120 days, by event and by mail to the security contact.
+//! Reminds of keys that grow old: at 75, 90 and 120 days, by event, audit entry and mail to the security contact.
 //!
 //! One job for each key, added with it, walks through the dates. A key that has ended, or was replaced, is left alone.
 
+use super::Actor;
 use super::store::{self, KeyRow};
 use crate::clock::Timestamp;
+use crate::features::audit::{self, Act, Entry, Origin};
 use crate::features::events::{self, About, Event, Type};
 use crate::id::{Id as _, KeyId};
 use crate::mode::Mode;
@@ -90,8 +92,8 @@ impl Ages {
         };
         let scope = self.platform.store.org(&job.org);
         let row = scope.read("key_get", read).await?.filter(|row| is_live(row, now));
-        let event = match &row {
-            Some(row) => Some(self.event(job, row, now).await?),
+        let told = match &row {
+            Some(row) => Some(self.told(job, row, now).await?),
             None => None,
         };
         let next = row.and_then(|row| {
@@ -104,7 +106,10 @@ impl Ages {
                 Some(date) => jobs::postpone(tx, &job, date).await?,
                 None => jobs::finish(tx, &job).await?,
             }
-            let Some(event) = &event else { return Ok(false) };
+            let Some((event, entry)) = &told else {
+                return Ok(false);
+            };
+            audit::record(tx, entry).await?;
             jobs::enqueue(tx, Kind::Notice, event.id.as_str(), event.id.day(), now, now).await?;
             Ok(events::append(tx, event).await?)
         };
@@ -115,7 +120,8 @@ impl Ages {
         Ok(())
     }
 
-    async fn event(&self, job: &Job, row: &KeyRow, now: Timestamp) -> Result<Event, VaultError> {
+    /// The event and the audit entry of a reminder.
+    async fn told(&self, job: &Job, row: &KeyRow, now: Timestamp) -> Result<(Event, Entry), VaultError> {
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct Data<'a> {
@@ -140,7 +146,18 @@ impl Ages {
             email: None,
             at: now,
         };
-        events::prepare(&self.platform.vault.org(&job.org).await?, about, &data).await
+        let act = Act {
+            actor: Actor::System.as_str(),
+            action: "api_key.rotation_due",
+            target: row.id.as_str(),
+            origin: &Origin::default(),
+            detail: &data,
+        };
+        let vault = self.platform.vault.org(&job.org).await?;
+        Ok((
+            events::prepare(&vault, about, &data).await?,
+            audit::prepare(&vault, now, act).await?,
+        ))
     }
 }
 

@@ -1,24 +1,30 @@
 //! Mail to an organization's security contact about events that it must not miss.
 //!
-//! A notice is a job with an event's id. It becomes an e-mail like any other, sent by the installation: from the sender, and by the
-//! organization that owns the sender's domain, which the operator has set. A notice may run twice; the event's id is its idempotency key.
+//! A notice is a job with the id of an event, or of the audit entry of a change of settings. It becomes an e-mail like any other, sent by
+//! the installation: from the sender, and by the organization that owns the sender's domain, which the operator has set. A notice may run
+//! twice; that id is its idempotency key. Of each kind there are only so many a day; what was sent is counted in the audit log.
 
-use crate::features::emails::{self, Draft, Fresh, Idempotency, SendError};
+mod words;
+
+use crate::features::audit::{self, Act, Origin};
+use crate::features::emails::{self, Accepted, Draft, Fresh, Idempotency, SendError};
 use crate::features::events::{self, Metadata};
-use crate::features::keys::Caller;
+use crate::features::keys::{Actor, Caller};
 use crate::features::orgs::{self, SettingsError};
 use crate::id::{Id as _, OrgId};
+use crate::limits::NOTICES_PER_DAY_MAX;
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::{self, Job, JobError, Kind, Stop, Worker};
 use crate::platform::store::{OrgTx, StatementText, StoreError};
 use crate::platform::vault::VaultError;
+use crate::secret::Personal;
 use aws_lc_rs::digest;
 use sealwright_mail::address::Mailbox;
 use sealwright_mail::header::HeaderText;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use words::Words;
 
 /// It keeps no rows of its own.
 pub const STATEMENTS: &[StatementText] = &[];
@@ -26,6 +32,12 @@ pub const STATEMENTS: &[StatementText] = &[];
 /// Notices are rare.
 const CONCURRENCY_MAX: usize = 8;
 const AFTER_ERROR: Duration = Duration::from_secs(60);
+/// How today's last notice of its kind ends.
+fn last_words() -> String {
+    format!(
+        "\nThere are at most {NOTICES_PER_DAY_MAX} mails of this kind a day (UTC), and this is today's last.\n"
+    )
+}
 
 /// Who sends notices.
 #[derive(Debug, Clone)]
@@ -90,7 +102,7 @@ impl Notices {
                 jobs::settle(&self.platform, &org, "notice_finish", unit).await;
             }
             Err(error) => {
-                tracing::error!(event = %job.reference, %error, "a notice could not be sent; trying again");
+                tracing::error!(reference = %job.reference, %error, "a notice could not be sent; trying again");
                 let due_at = self.platform.clock.now().plus(AFTER_ERROR);
                 let unit = async move |tx: &OrgTx| -> Result<(), JobError> {
                     jobs::postpone(tx, &job, due_at).await
@@ -102,58 +114,139 @@ impl Notices {
 
     /// Returns what became of it, as the metric names it.
     async fn try_notify(&self, job: &Job) -> Result<&'static str, NoticeError> {
-        let Some(id) = events::id_of(&job.reference) else {
+        let Some(notice) = self.read(job).await? else {
             return Ok("gone");
         };
+        let Some(sender) = self.sender.as_ref().filter(|_| !notice.to.is_empty()) else {
+            tracing::warn!(org = %job.org, reference = %job.reference, kind = notice.words.counted_as,
+                "nobody is told of this: set the organization's security contact and notices.from");
+            return Ok("nobody");
+        };
+        let Some(number) = self.number(job, &notice.words).await? else {
+            tracing::warn!(org = %job.org, reference = %job.reference, kind = notice.words.counted_as,
+                "the security contact is not told of this: it had as many notices of this kind today as it may");
+            return Ok("capped");
+        };
+        let is_last = number >= NOTICES_PER_DAY_MAX;
+        for (place, contact) in notice.to.iter().enumerate() {
+            if let Some(draft) = draft(sender, contact, &notice.words, is_last) {
+                let key = format!("notice-{}-{place}", job.reference);
+                self.send(sender, draft, key, &notice.source).await?;
+            }
+        }
+        Ok("sent")
+    }
+
+    /// The event or the audit entry of a job, in words, and who is to read them; `None` when it is there no more.
+    async fn read(&self, job: &Job) -> Result<Option<Notice>, NoticeError> {
+        let vault = self.platform.vault.org(&job.org).await?;
+        let scope = self.platform.store.org(&job.org);
+        if let Some(id) = audit::id_of(&job.reference) {
+            let read = async move |tx: &OrgTx| audit::get(tx, &id).await;
+            let Some(entry) = scope.read("notice_entry", read).await? else {
+                return Ok(None);
+            };
+            let Some([old, new]) = orgs::settings_changed(&vault, &entry).await? else {
+                return Ok(None);
+            };
+            let words = words::of_settings(&entry, &old, &new);
+            let mut to: Vec<_> = [old, new]
+                .into_iter()
+                .filter_map(|settings| settings.security_contact)
+                .collect();
+            to.dedup();
+            let source = job.reference.as_bytes().to_vec();
+            return Ok(Some(Notice { words, to, source }));
+        }
+        let Some(id) = events::id_of(&job.reference) else {
+            return Ok(None);
+        };
         let read = async move |tx: &OrgTx| events::get(tx, &id).await;
-        let event = self
-            .platform
-            .store
-            .org(&job.org)
-            .read("notice_event", read)
-            .await?;
-        let Some(event) = event else { return Ok("gone") };
-        let body = match event.body(&self.platform.vault.org(&job.org).await?).await {
+        let Some(event) = scope.read("notice_event", read).await? else {
+            return Ok(None);
+        };
+        let source = match event.body(&vault).await {
             Ok(body) => body,
-            Err(VaultError::Forgotten) => return Ok("gone"),
+            Err(VaultError::Forgotten) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let settings = orgs::settings(&self.platform, &job.org).await?;
-        let (Some(sender), Some(contact)) = (&self.sender, settings.security_contact) else {
-            tracing::warn!(org = %job.org, event = %job.reference, kind = event.kind,
-                "nobody is told of this event: set the organization's security contact and notices.from");
-            return Ok("nobody");
+        let to = settings.security_contact.into_iter().collect();
+        Ok(words::of_event(&event.kind, &source).map(|words| Notice { words, to, source }))
+    }
+
+    /// Which of today's notices of its kind this one is, however often it is tried; `None` past [`NOTICES_PER_DAY_MAX`]. Whoever can
+    /// cause what is told of must not be able to fill a mailbox, and who may change settings can name anybody's.
+    async fn number(&self, job: &Job, words: &Words) -> Result<Option<usize>, NoticeError> {
+        let now = self.platform.clock.now();
+        let today = now.minus(Duration::from_secs(
+            now.seconds().rem_euclid(86_400).unsigned_abs(),
+        ));
+        let act = Act {
+            actor: Actor::System.as_str(),
+            action: words.counted_as,
+            target: &job.reference,
+            origin: &Origin::default(),
+            detail: (),
         };
-        let Some(draft) = draft(sender, contact.expose(), &event.kind, &body) else {
-            return Ok("nobody");
+        let vault = self.platform.vault.org(&job.org).await?;
+        let entry = audit::prepare(&vault, now, act).await?;
+        let (action, reference) = (words.counted_as, job.reference.clone());
+        let unit = async move |tx: &OrgTx| {
+            orgs::lock(tx).await?;
+            let told = audit::targets_since(tx, action, today).await?;
+            if let Some(place) = told.iter().position(|target| *target == reference) {
+                return Ok::<_, StoreError>(Some(place + 1));
+            }
+            if told.len() >= NOTICES_PER_DAY_MAX {
+                return Ok(None);
+            }
+            audit::record(tx, &entry).await?;
+            Ok(Some(told.len() + 1))
         };
+        Ok(self
+            .platform
+            .store
+            .org(&job.org)
+            .write("notice_count", unit)
+            .await?)
+    }
+
+    /// Sends a notice once, however often it is tried.
+    async fn send(
+        &self,
+        sender: &Sender,
+        draft: Draft,
+        key: String,
+        source: &[u8],
+    ) -> Result<(), NoticeError> {
         let mut request_digest = [0; 32];
-        request_digest.copy_from_slice(digest::digest(&digest::SHA256, &body).as_ref());
-        let once = Idempotency {
-            key: format!("notice-{}", job.reference),
-            request_digest,
-        };
+        request_digest.copy_from_slice(digest::digest(&digest::SHA256, source).as_ref());
+        let once = Idempotency { key, request_digest };
         let caller = Caller::system(sender.org.clone());
-        emails::send(
-            &self.platform,
-            &self.fresh,
-            &caller,
-            draft,
-            Some(once),
-            |accepted| accepted.id.as_str().as_bytes().to_vec(),
-        )
-        .await?;
-        Ok("sent")
+        let answer = |accepted: &Accepted| accepted.id.as_str().as_bytes().to_vec();
+        emails::send(&self.platform, &self.fresh, &caller, draft, Some(once), answer).await?;
+        Ok(())
     }
 }
 
-fn draft(sender: &Sender, contact: &str, kind: &str, body: &[u8]) -> Option<Draft> {
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let (subject, text) = words(kind, &body["data"])?;
+/// What is told, to whom, and what it was made from.
+struct Notice {
+    words: Words,
+    to: Vec<Personal<String>>,
+    source: Vec<u8>,
+}
+
+/// A mail to this contact; `None` when it is no address.
+fn draft(sender: &Sender, contact: &Personal<String>, words: &Words, is_last: bool) -> Option<Draft> {
+    let mut text = words.text.clone();
+    if is_last {
+        text += &last_words();
+    }
     Some(Draft {
         from: sender.from.clone(),
-        to: vec![Mailbox::parse(contact).ok()?],
-        subject: HeaderText::parse(&subject).ok()?,
+        to: vec![Mailbox::parse(contact.expose()).ok()?],
+        subject: HeaderText::parse(&words.subject).ok()?,
         text: Some(text),
         tags: vec!["security".to_owned()],
         cc: Vec::new(),
@@ -164,69 +257,4 @@ fn draft(sender: &Sender, contact: &str, kind: &str, body: &[u8]) -> Option<Draf
         metadata: Metadata::default(),
         attachments: Vec::new(),
     })
-}
-
-/// Subject and text of a notice; `None` for events that nobody is told of by mail.
-fn words(kind: &str, data: &Value) -> Option<(String, String)> {
-    let field = |name: &str| data[name].as_str().unwrap_or_default();
-    // Not its name, which is anybody's text: a notice must not be a way to send words to a contact in our name.
-    let key = format!(
-        "{}…{} ({})",
-        field("keyPrefix"),
-        field("lastFour"),
-        field("keyId")
-    );
-    match kind {
-        "api_key.exposed" => {
-            let place = match field("channel") {
-                "url" => "in the URL of a request",
-                "plaintext_http" => "on a connection without TLS",
-                "browser" => "in a request of a browser",
-                "mail" => "in an e-mail that was being sent",
-                _ => "by somebody who reported it",
-            };
-            let fate = match field("action") {
-                "revoked" => "It was revoked and works no more.".to_owned(),
-                "expires" => format!("It still works until {}.", field("expiresAt")),
-                _ => "It still works: the organization's settings ask for notice only.".to_owned(),
-            };
-            let text = format!(
-                "The API key {key} was seen {place}.\n\n{fate}\n\nMake a new key, put it in the place of the old one, and find out how the \
-                 old one got there. The audit log has the address that it came from.\n"
-            );
-            Some(("An API key was exposed".to_owned(), text))
-        }
-        "api_key.rotation_due" => {
-            let days = data["ageDays"].as_u64().unwrap_or_default();
-            let text = format!(
-                "The API key {key} is {days} days old. Keys should be replaced every 90 days.\n\nRotate it: the new key may do the same, \
-                 and the old one goes on working for as long as you choose, so that nothing stands still.\n"
-            );
-            Some((format!("An API key is {days} days old"), text))
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_notice_names_the_key_and_never_shows_it() {
-        let data = json!({"keyId": "key_1", "name": "Production", "keyPrefix": "le_", "lastFour": "x9Zq", "channel": "url",
-            "action": "expires", "expiresAt": "2026-11-25T00:00:00.000Z"});
-        let told = words("api_key.exposed", &data).map(|(_, text)| text);
-        let told = told.unwrap_or_default();
-        assert!(
-            told.contains("le_…x9Zq (key_1)") && !told.contains("Production"),
-            "{told}"
-        );
-        assert!(
-            told.contains("in the URL") && told.contains("until 2026-11-25"),
-            "{told}"
-        );
-        assert!(words("email.sent", &data).is_none());
-    }
 }

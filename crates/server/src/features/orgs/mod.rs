@@ -4,10 +4,13 @@
 //! that was exposed, how old a key may become, and which pages may call with a session. Not here yet: regions other than the
 //! installation's own.
 
+mod origin;
 mod settings;
 mod store;
 
-pub use settings::{ExposurePolicy, Settings, SettingsChange, SettingsError, change_settings, settings};
+pub use settings::{
+    ExposurePolicy, Settings, SettingsChange, SettingsError, change_settings, settings, settings_changed,
+};
 pub use store::ALL as STATEMENTS;
 
 use crate::clock::Timestamp;

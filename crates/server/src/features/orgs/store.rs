@@ -60,7 +60,7 @@ pub(super) async fn set_listeners(tx: &OrgTx, listeners: i64) -> Result<(), Stor
 }
 
 /// The columns of an organization's settings.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct SettingsRow {
     pub(super) security_contact_sealed: Option<Bytes>,
     pub(super) exposure_policy: String,

@@ -9,6 +9,7 @@ use sealwright::entry::edge::Authority;
 use sealwright::id::Id as _;
 use sealwright::platform::Platform;
 use sealwright::platform::dev::sink::{Sink, SinkOptions, SinkScript};
+use sealwright::platform::vault::Cell;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -185,12 +186,37 @@ impl House {
 
     /// Who did what, as `actor action`, of this organization.
     pub(crate) async fn audited(&self) -> Vec<String> {
-        let sql = "SELECT actor || ' ' || action FROM audit_entries WHERE org_id = ";
+        let entries = self.audit_entries().await.into_iter();
+        entries.map(|(_, what, _)| what).collect()
+    }
+
+    /// What the entries of this action say, oldest first.
+    pub(crate) async fn audit_details(&self, action: &str) -> Vec<Value> {
+        let vault = self.platform.vault.org(&self.account.org).await.unwrap();
+        let mut details = Vec::new();
+        for (id, what, sealed) in self.audit_entries().await {
+            if what.ends_with(&format!(" {action}")) {
+                let cell = Cell {
+                    table: "audit_entries",
+                    column: "detail_sealed",
+                    row: &id,
+                };
+                let json = vault.open(cell, &sealed).await.unwrap();
+                details.push(serde_json::from_slice::<Value>(&json).unwrap()["detail"].take());
+            }
+        }
+        details
+    }
+
+    /// Id, `actor action` and sealed detail of each entry, oldest first.
+    async fn audit_entries(&self) -> Vec<(String, String, Vec<u8>)> {
+        let sql = "SELECT id, actor || ' ' || action, detail_sealed FROM audit_entries WHERE org_id = $1 ORDER BY id";
         match &self.database {
             None => {
                 let connection = rusqlite::Connection::open(self.folder.path().join("data.db")).unwrap();
-                let mut statement = connection.prepare(&format!("{sql}?1")).unwrap();
-                let rows = statement.query_map([self.account.org.as_str()], |row| row.get(0));
+                let mut statement = connection.prepare(sql).unwrap();
+                let entry = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+                let rows = statement.query_map([self.account.org.as_str()], entry);
                 rows.unwrap().map(Result::unwrap).collect()
             }
             Some(database) => {
@@ -199,10 +225,9 @@ impl House {
                     .batch_execute("SET search_path = sealwright")
                     .await
                     .unwrap();
-                let rows = client
-                    .query(&format!("{sql}$1"), &[&self.account.org.as_str()])
-                    .await;
-                rows.unwrap().iter().map(|row| row.get(0)).collect()
+                let rows = client.query(sql, &[&self.account.org.as_str()]).await.unwrap();
+                let entry = |row: &tokio_postgres::Row| (row.get(0), row.get(1), row.get(2));
+                rows.iter().map(entry).collect()
             }
         }
     }

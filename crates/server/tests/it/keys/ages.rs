@@ -33,5 +33,8 @@ on_both_engines! {
                 house.sink.received().iter().any(|mail| String::from_utf8_lossy(&mail.bytes).contains(&subject)).then_some(())
             }).await;
         }
+        let audited = house.audit_details("api_key.rotation_due").await;
+        let old: Vec<_> = audited.iter().filter(|detail| detail["keyId"] == made["id"]).map(|detail| &detail["ageDays"]).collect();
+        assert_eq!(old, [&json!(75), &json!(90), &json!(120)]);
     }
 }

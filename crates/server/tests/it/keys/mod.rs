@@ -1,6 +1,7 @@
 //! API keys: made, restricted, replaced, used, burned.
 
 mod ages;
+mod contact;
 mod exposure;
 mod life;
 mod restrictions;
