@@ -324,18 +324,23 @@ pub(super) async fn get(
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct ApiKeyChange {
     /// What people call it.
-    #[schemars(length(min = 1, max = 255))]
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String", length(min = 1, max = 255))]
     name: Option<String>,
     /// `area:action`, `area:*`, or `*` together with `allPermissions`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Vec<String>")]
     permissions: Option<Vec<String>>,
     /// Confirms that the key is to have every permission, also those that are added later.
     #[serde(default)]
     all_permissions: bool,
     /// Sending domains that it may use; empty for all of the organization's.
-    #[schemars(length(max = 50))]
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Vec<String>", length(max = 50))]
     domain_restrictions: Option<Vec<String>>,
     /// Addresses and networks (CIDR) that it may be used from; empty for any.
-    #[schemars(length(max = 100))]
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Vec<String>", length(max = 100))]
     ip_restrictions: Option<Vec<String>>,
     /// When it stops working; `null` for never.
     #[serde(default, deserialize_with = "present")]

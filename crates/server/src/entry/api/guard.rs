@@ -96,13 +96,12 @@ async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<Opti
         // No such route, or not with this method: the router says so itself.
         return Ok(None);
     };
-    fits(route, request)?;
     if route.access == Access::Anyone {
         let standings = api.paces.stranger(&api.platform, origin).await?;
         request.extensions_mut().insert(standings);
+        fits(route, request)?;
         return Ok(None);
     }
-    let access = route.access;
     let caller = caller(api, request.headers(), origin, is_browser).await?;
     request.extensions_mut().insert(caller.clone());
     if let (Actor::Member(_), Some(reader)) = (&caller.actor, cors::Reader::of(request.headers())) {
@@ -110,8 +109,10 @@ async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<Opti
         request.extensions_mut().insert(reader);
     }
     let standings = api.paces.charge(&api.platform, &caller).await?;
+    // From here on every answer tells where the caller stands.
     request.extensions_mut().insert(standings);
-    if let Access::Needs(permission) = access
+    fits(route, request)?;
+    if let Access::Needs(permission) = route.access
         && !caller.permissions.allow(permission)
     {
         return Err(Problem::forbidden(&caller, permission));

@@ -110,6 +110,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The value of a JSON body.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.is_empty() {
+        return Err(Problem::not_json("the request body is empty; send a JSON object"));
+    }
     let mut look = serde_json::Deserializer::from_slice(bytes);
     Strict { depth: 0 }
         .deserialize(&mut look)

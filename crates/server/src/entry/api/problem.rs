@@ -433,8 +433,11 @@ impl From<SendError> for Problem {
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
+        let text = error.to_string();
         match error {
             ReadError::Unknown => Self::not_found("e-mail"),
+            ReadError::After => Self::invalid("starting_after", text),
+            ReadError::Before => Self::invalid("ending_before", text),
             ReadError::Store(error) => error.into(),
             ReadError::Vault(error) => error.into(),
         }
@@ -461,6 +464,8 @@ impl From<KeyError> for Problem {
             KeyError::Stronger => Self::new(Code::ForbiddenEscalation, text),
             KeyError::TooMany => Self::new(Code::LimitReached, text),
             KeyError::Unknown => Self::not_found("API key"),
+            KeyError::After => Self::invalid("starting_after", text),
+            KeyError::Before => Self::invalid("ending_before", text),
             KeyError::Itself => Self::new(Code::CannotDeleteSelf, text),
             KeyError::Replaced => Self::new(Code::KeyAlreadyRotated, text),
             KeyError::Revoked => Self::new(Code::KeyRevoked, text),
@@ -515,6 +520,7 @@ impl From<MemberError> for Problem {
             MemberError::Stronger => Self::new(Code::ForbiddenEscalation, text),
             MemberError::TooMany => Self::new(Code::LimitReached, text),
             MemberError::Unknown => Self::not_found("member"),
+            MemberError::After => Self::invalid("starting_after", text),
             MemberError::Itself => Self::new(Code::CannotDeleteSelf, text),
             MemberError::Store(error) => error.into(),
             MemberError::Vault(error) => error.into(),

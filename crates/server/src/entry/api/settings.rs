@@ -78,13 +78,16 @@ pub(super) struct NewSettings {
     #[serde(default, deserialize_with = "present")]
     security_contact: Option<Option<String>>,
     /// What happens to a key that was seen where it must not be.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "PolicyName")]
     key_exposure_policy: Option<PolicyName>,
     /// Days after which a key stops working; `null` for never.
     #[serde(default, deserialize_with = "present")]
     #[schemars(range(min = 1, max = 3650))]
     api_key_max_age_days: Option<Option<u16>>,
     /// Origins whose pages may call with a session.
-    #[schemars(length(max = 50))]
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Vec<String>", length(max = 50))]
     browser_origins: Option<Vec<String>>,
 }
 

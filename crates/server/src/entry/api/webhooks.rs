@@ -99,11 +99,14 @@ pub(super) async fn list(
     let limit = usize::try_from(Limit::get(query.limit)).unwrap_or(0);
     let all = webhooks::list(&api.platform, &caller).await?;
     let total = all.len();
-    let start = query.starting_after.map_or(0, |after| {
-        all.iter()
-            .position(|endpoint| endpoint.id == after.0)
-            .map_or(total, |place| place + 1)
-    });
+    let start = match query.starting_after {
+        None => 0,
+        Some(after) => {
+            let place = all.iter().position(|endpoint| endpoint.id == after.0);
+            let message = "there is no webhook endpoint with this id for a page to begin at";
+            1 + place.ok_or_else(|| Problem::invalid("starting_after", message))?
+        }
+    };
     let data: Vec<Webhook> = all
         .into_iter()
         .skip(start)

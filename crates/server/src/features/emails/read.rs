@@ -41,6 +41,12 @@ pub enum ReadError {
     /// There is none with this id (in this mode).
     #[error("there is no such e-mail")]
     Unknown,
+    /// A page was to begin after an e-mail that there is not.
+    #[error("there is no e-mail with this id for a page to begin at")]
+    After,
+    /// A page was to end before an e-mail that there is not.
+    #[error("there is no e-mail with this id for a page to end at")]
+    Before,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -121,13 +127,23 @@ pub struct Detail {
 pub async fn list(platform: &Platform, caller: &Caller, filter: Filter) -> Result<Page, ReadError> {
     let mode = caller.mode.name();
     let unit = async move |tx: &OrgTx| {
+        for (edge, missing) in [
+            (&filter.starting_after, ReadError::After),
+            (&filter.ending_before, ReadError::Before),
+        ] {
+            if let Some(id) = edge
+                && store::get(tx, id).await?.is_none_or(|row| row.mode != mode)
+            {
+                return Err(missing);
+            }
+        }
         let (rows, has_more) = store::list(tx, mode, &filter).await?;
         let mut emails = Vec::with_capacity(rows.len());
         for row in rows {
             let recipients = store::recipients(tx, &row.id).await?;
             emails.push((row, recipients));
         }
-        Ok::<_, StoreError>((emails, has_more, store::count(tx, mode, &filter).await?))
+        Ok((emails, has_more, store::count(tx, mode, &filter).await?))
     };
     let (rows, has_more, total) = platform.store.org(&caller.org).read("email_list", unit).await?;
     let vault = platform.vault.org(&caller.org).await?;

@@ -57,6 +57,12 @@ pub enum KeyError {
     /// There is none with this id (that the caller may see).
     #[error("there is no such API key")]
     Unknown,
+    /// A page was to begin after a key that there is not.
+    #[error("there is no API key with this id for a page to begin at")]
+    After,
+    /// A page was to end before a key that there is not.
+    #[error("there is no API key with this id for a page to end at")]
+    Before,
     /// The key asks for its own end.
     #[error("a key can't delete itself; use another one, or let it expire")]
     Itself,

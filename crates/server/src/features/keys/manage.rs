@@ -11,7 +11,7 @@ use crate::features::orgs;
 use crate::id::{Id as _, KeyId};
 use crate::mode::Mode;
 use crate::platform::Platform;
-use crate::platform::store::OrgTx;
+use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::OrgVault;
 use crate::secret::Personal;
 use std::net::IpAddr;
@@ -92,16 +92,20 @@ async fn shown(vault: &OrgVault, row: KeyRow) -> Result<Shown, KeyError> {
 }
 
 /// The row, if the caller may see it: test keys know only their kind.
-async fn visible(tx: &OrgTx, caller: &Caller, id: &KeyId) -> Result<KeyRow, KeyError> {
+async fn visible(tx: &OrgTx, caller: &Caller, id: &KeyId) -> Result<Option<KeyRow>, StoreError> {
     let row = store::get(tx, id).await?;
-    row.filter(|row| caller.sees().is_none_or(|mode| row.mode == mode))
-        .ok_or(KeyError::Unknown)
+    Ok(row.filter(|row| caller.sees().is_none_or(|mode| row.mode == mode)))
+}
+
+/// The same, where there has to be one.
+async fn known(tx: &OrgTx, caller: &Caller, id: &KeyId) -> Result<KeyRow, KeyError> {
+    visible(tx, caller, id).await?.ok_or(KeyError::Unknown)
 }
 
 /// One key.
 pub async fn get(platform: &Platform, caller: &Caller, id: &KeyId) -> Result<Shown, KeyError> {
     let (asking, wanted) = (caller.clone(), id.clone());
-    let unit = async move |tx: &OrgTx| visible(tx, &asking, &wanted).await;
+    let unit = async move |tx: &OrgTx| known(tx, &asking, &wanted).await;
     let row = platform.store.org(&caller.org).read("key_get", unit).await?;
     shown(&platform.vault.org(&caller.org).await?, row).await
 }
@@ -124,14 +128,26 @@ pub async fn list(
     after: Option<KeyId>,
     before: Option<KeyId>,
 ) -> Result<Page, KeyError> {
-    let mode = caller.sees();
     let is_backward = before.is_some();
     let from = match (after, before) {
         (_, Some(id)) => From::NewerThan(id),
         (Some(id), None) => From::OlderThan(id),
         (None, None) => From::Newest,
     };
-    let unit = async move |tx: &OrgTx| store::list(tx, mode, &from, limit + 1).await;
+    let asking = caller.clone();
+    let unit = async move |tx: &OrgTx| {
+        let (edge, missing) = match &from {
+            From::Newest => (None, KeyError::Unknown),
+            From::OlderThan(id) => (Some(id), KeyError::After),
+            From::NewerThan(id) => (Some(id), KeyError::Before),
+        };
+        if let Some(id) = edge
+            && visible(tx, &asking, id).await?.is_none()
+        {
+            return Err(missing);
+        }
+        Ok(store::list(tx, asking.sees(), &from, limit + 1).await?)
+    };
     let (mut rows, total) = platform.store.org(&caller.org).read("key_list", unit).await?;
     let limit = usize::try_from(limit).unwrap_or(0);
     let has_more = rows.len() > limit;
@@ -255,7 +271,7 @@ async fn try_change(
     let unit = async move |tx: &OrgTx| {
         orgs::lock(tx).await?;
         let asking = asking.renewed(tx, "api-keys:update", now).await?;
-        if !visible(tx, &asking, &old.id).await?.is_as_before(&old) {
+        if !known(tx, &asking, &old.id).await?.is_as_before(&old) {
             return Ok(false);
         }
         for row in [&old, &new] {
@@ -328,7 +344,7 @@ async fn try_rotate(
     let unit = async move |tx: &OrgTx| {
         orgs::lock(tx).await?;
         let asking = asking.renewed(tx, "api-keys:create", now).await?;
-        if !visible(tx, &asking, &old.id).await?.is_as_before(&old) {
+        if !known(tx, &asking, &old.id).await?.is_as_before(&old) {
             return Ok(false);
         }
         for row in [&old, &made.row] {
@@ -397,7 +413,7 @@ pub async fn delete(platform: &Platform, caller: &Caller, id: &KeyId) -> Result<
     let unit = async move |tx: &OrgTx| {
         orgs::lock(tx).await?;
         let asking = asking.renewed(tx, "api-keys:delete", now).await?;
-        visible(tx, &asking, &wanted).await?;
+        known(tx, &asking, &wanted).await?;
         store::delete(tx, &wanted).await?;
         Ok::<_, KeyError>(audit::record(tx, &entry).await?)
     };

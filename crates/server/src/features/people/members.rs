@@ -75,6 +75,9 @@ pub enum MemberError {
     /// There is none with this id.
     #[error("there is no such member")]
     Unknown,
+    /// A page was to begin after a member that there is not.
+    #[error("there is no member with this id for a page to begin at")]
+    After,
     /// The member asks for its own end.
     #[error("a member can't remove itself; somebody else has to")]
     Itself,
@@ -221,6 +224,11 @@ pub async fn members(
     after: Option<MemberId>,
 ) -> Result<MembersPage, MemberError> {
     let unit = async move |tx: &OrgTx| {
+        if let Some(id) = &after
+            && store::member(tx, id).await?.is_none()
+        {
+            return Err(MemberError::After);
+        }
         let rows = store::members(tx, after.as_ref(), limit + 1).await?;
         Ok::<_, MemberError>((rows, store::count_members(tx).await?))
     };

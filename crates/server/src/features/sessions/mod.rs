@@ -105,6 +105,7 @@ impl From<MemberError> for Refused {
             | MemberError::Stronger
             | MemberError::TooMany
             | MemberError::Unknown
+            | MemberError::After
             | MemberError::Itself => Flaw::Member.into(),
         }
     }

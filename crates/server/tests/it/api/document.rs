@@ -1,14 +1,14 @@
 //! The OpenAPI document: complete, resolvable, committed, served.
 
-use crate::harness::{Engine, House};
+use crate::harness::{Engine, House, People, on_both_engines};
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use http_body_util::Full;
 use sealwright::entry::api::{Code, document, routes};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-fn json() -> Value {
+fn described() -> Value {
     serde_json::to_value(document()).unwrap()
 }
 
@@ -21,14 +21,14 @@ fn docs(file: &str) -> String {
 fn the_committed_document_is_the_one_that_the_program_prints() {
     let committed: Value = serde_json::from_str(&docs("openapi.json")).unwrap_or_default();
     assert!(
-        committed == json(),
+        committed == described(),
         "run `sealwright openapi > docs/openapi.json`"
     );
 }
 
 #[test]
 fn every_route_is_in_the_document_and_nothing_else() {
-    let document = json();
+    let document = described();
     let mut documented = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
@@ -58,7 +58,7 @@ fn every_reference_resolves_and_every_operation_is_described() {
             _ => {}
         }
     }
-    let document = json();
+    let document = described();
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(found.len() > 20, "only {} references", found.len());
@@ -102,7 +102,7 @@ fn every_code_is_explained_and_in_the_document() {
     let codes: BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
     let missing: Vec<_> = codes.difference(&explained).collect();
     assert!(missing.is_empty(), "docs/errors.md does not explain {missing:?}");
-    let text = json().to_string();
+    let text = described().to_string();
     for code in codes {
         assert!(
             text.contains(&format!("\"{code}\"")),
@@ -118,5 +118,42 @@ async fn the_server_serves_its_document_to_anyone() {
         .body(Full::<Bytes>::default())
         .unwrap();
     let served = house.client.send(request).await.expect(200);
-    assert!(served == json());
+    assert!(served == described());
+}
+
+on_both_engines! {
+    async fn a_change_takes_null_where_the_document_says_so_and_nowhere_else(engine: Engine) {
+        let house = House::start(engine).await;
+        let people = People::of(&house, &house.account).await;
+        let made = house.client.post("/v1/api-keys", &house.account.live, &json!({"name": "kept"})).await.expect(201);
+        let document = described();
+        let mut tried = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let Some(operation) = item.get("patch") else { continue };
+            let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
+            let schema = document.pointer(schema.strip_prefix('#').unwrap()).unwrap();
+            let id = match path.as_str() {
+                "/v1/api-keys/{id}" => made["id"].as_str().unwrap(),
+                "/v1/members/{id}" => people.members[1].as_str(),
+                "/v1/settings" => "",
+                other => panic!("this test has nothing at {other} to change"),
+            };
+            for (field, described) in schema["properties"].as_object().unwrap() {
+                let described = described.to_string();
+                let is_taken = described.contains("\"null\"");
+                let change = json!({field: null}).to_string();
+                let reply = house.client.call(Method::PATCH, &path.replace("{id}", id), &house.account.live, change).await;
+                if is_taken {
+                    let changed = reply.expect(200);
+                    assert_eq!(changed[field], Value::Null, "{path} {field}");
+                } else {
+                    assert_eq!(reply.refusal(400), ("invalid_parameter".into(), field.clone()), "{path}");
+                }
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, 7 + 4 + 1);
+        let kept = house.client.get(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap()), &house.account.live).await.expect(200);
+        assert_eq!(kept["name"], "kept");
+    }
 }

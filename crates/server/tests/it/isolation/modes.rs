@@ -113,16 +113,12 @@ on_both_engines! {
     async fn lists_filters_and_cursors_hold_only_the_callers_mode(engine: Engine) {
         let both = TwoFaced::start(engine).await;
         for (own, other) in both.sides() {
-            for query in [
-                String::new(),
-                "?tags=shared".to_owned(),
-                "?to=ada@reader.example".to_owned(),
-                "?status=delivered".to_owned(),
-                "?from_date=2000-01-01".to_owned(),
-                // An id that does not exist for this key cuts nothing off.
-                format!("?starting_after={}", other.email),
-                format!("?ending_before={}", other.email),
-            ] {
+            for edge in ["starting_after", "ending_before"] {
+                let path = format!("/v1/emails?{edge}={}", other.email);
+                let refused = both.house.client.get(&path, &own.key).await.refusal(400);
+                assert_eq!(refused, ("invalid_parameter".into(), edge.into()), "as if there were no such e-mail");
+            }
+            for query in ["", "?tags=shared", "?to=ada@reader.example", "?status=delivered", "?from_date=2000-01-01"] {
                 let list = both.house.client.get(&format!("/v1/emails{query}"), &own.key).await.expect(200);
                 assert_eq!((ids(&list), &list["totalCount"]), (vec![own.email.as_str()], &json!(1)), "{query}");
                 assert_eq!(list["data"][0]["mode"], own.mode);
