@@ -356,7 +356,9 @@ pub async fn start_on(
     if roles.api {
         // The fallback of the API's router answers every path that is not one of the others'.
         let more = admin::health(Arc::clone(&readiness)).merge(more);
-        let (https, upkeep) = api::open(platform.clone(), Arc::clone(&fresh), net.http.clone(), more);
+        let ban_first = Duration::from_secs(config.guard.ban_minutes.saturating_mul(60));
+        let http = net.http.clone();
+        let (https, upkeep) = api::open(platform.clone(), Arc::clone(&fresh), http, ban_first, more);
         let plain = api::plain(platform.clone());
         let routers = Routers { https, plain };
         // Before the first request: a node that has not counted the others yet takes itself for the only one.

@@ -3,6 +3,7 @@
 mod bench;
 mod dev;
 mod doctor;
+mod key;
 mod operate;
 mod serve;
 
@@ -53,7 +54,7 @@ enum Command {
     Domain(operate::DomainCommand),
     /// API keys.
     #[command(subcommand)]
-    Key(operate::KeyCommand),
+    Key(key::KeyCommand),
     /// Measure this machine and this program on it, against each other.
     Bench(bench::Bench),
     /// Say in plain words what is wrong with this machine or its settings.

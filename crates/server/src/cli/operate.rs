@@ -1,14 +1,12 @@
-//! Commands of the operator: `migrate`, `org`, `domain`, `key`.
+//! Commands of the operator: `migrate`, `org`, `domain`.
 
 use super::{Failure, print};
 use crate::app;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::features::domains::{self, Verification};
-use crate::features::keys::{self, Networks, NewKey, Permissions, Restrictions, Style};
 use crate::features::orgs::{self, NewOrg, Plan};
 use crate::id::{Id as _, OrgId};
-use crate::mode::Mode;
 use crate::platform::store::{Schema, Store};
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -55,6 +53,17 @@ pub(super) enum OrgCommand {
         #[arg(long, value_name = "REQUESTS")]
         rate: Option<u32>,
     },
+    /// Give an organization another plan; it counts within a second.
+    Plan {
+        /// The organization's id.
+        org: String,
+        /// How fast it may call: free (10 requests a second), pro (100) or enterprise (see --rate).
+        #[arg(value_enum)]
+        plan: PlanArg,
+        /// Requests a second of an organization on the enterprise plan; 1000 if not given.
+        #[arg(long, value_name = "REQUESTS")]
+        rate: Option<u32>,
+    },
     /// List all organizations.
     List,
 }
@@ -73,6 +82,12 @@ impl OrgCommand {
                 let org = orgs::create(&platform, new).await.map_err(Failure::of)?;
                 print(&format!("{}\n", org.id))
             }
+            Self::Plan { org, plan, rate } => {
+                let org = org_id("the organization", &org)?;
+                orgs::set_plan(&platform, &org, plan.into(), rate)
+                    .await
+                    .map_err(Failure::of)
+            }
             Self::List => {
                 for org in orgs::list(&platform).await.map_err(Failure::of)? {
                     print(&format!(
@@ -90,9 +105,11 @@ impl OrgCommand {
     }
 }
 
-fn org_id(text: &str) -> Result<OrgId, Failure> {
+pub(super) fn org_id(argument: &str, text: &str) -> Result<OrgId, Failure> {
     OrgId::parse(text).ok_or_else(|| {
-        Failure::Usage("--org: expected an id that begins with org_; `sealwright org list` shows them".into())
+        Failure::Usage(format!(
+            "{argument}: expected an id that begins with org_; `sealwright org list` shows them"
+        ))
     })
 }
 
@@ -131,7 +148,7 @@ impl DomainCommand {
                 domain,
                 assume_verified,
             } => {
-                let org = org_id(&domain.org)?;
+                let org = org_id("--org", &domain.org)?;
                 let added = domains::add(&platform, &org, &domain.name)
                     .await
                     .map_err(Failure::of)?;
@@ -146,7 +163,7 @@ impl DomainCommand {
                 ))
             }
             Self::Verify { domain } => {
-                let org = org_id(&domain.org)?;
+                let org = org_id("--org", &domain.org)?;
                 let dns = app::net(config)?.dns;
                 match domains::verify(&platform, &dns, &org, &domain.name)
                     .await
@@ -170,90 +187,5 @@ impl DomainCommand {
                 }
             }
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum KeyStyle {
-    Le,
-    Mp,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum KeyCommand {
-    /// Create an API key and print it: the only time that it is shown.
-    Create {
-        /// What people call it.
-        name: String,
-        /// The organization's id.
-        #[arg(long)]
-        org: String,
-        /// A test key: nothing that it sends reaches a network.
-        #[arg(long)]
-        test: bool,
-        /// Prefix: le_ or mp_.
-        #[arg(long, value_enum, default_value = "le")]
-        style: KeyStyle,
-        /// What it may do; may be repeated. `*` is everything.
-        #[arg(long = "permission", default_value = "emails:send", value_name = "PERMISSION")]
-        permissions: Vec<String>,
-        /// Network from which it may be used (address or CIDR); may be repeated. From anywhere if not given.
-        #[arg(long = "ip", value_name = "NETWORK")]
-        networks: Vec<String>,
-        /// Sending domain that it may use; may be repeated. Every domain of the organization if not given.
-        #[arg(long = "domain", value_name = "DOMAIN")]
-        domains: Vec<String>,
-        /// When it stops working: a date or a time with offset.
-        #[arg(long, value_name = "TIME")]
-        expires_at: Option<String>,
-    },
-}
-
-impl KeyCommand {
-    pub(super) async fn run(self, config: &Config) -> Result<(), Failure> {
-        let Self::Create {
-            name,
-            org,
-            test,
-            style,
-            permissions,
-            networks,
-            domains,
-            expires_at,
-        } = self;
-        let org = org_id(&org)?;
-        let permissions = Permissions::parse(&permissions).map_err(|unknown| {
-            let known = Permissions::KNOWN.join(", ");
-            Failure::Usage(format!(
-                "--permission {unknown}: there is no such permission; there are {known}, area:* and *"
-            ))
-        })?;
-        let time = |text: String| {
-            Timestamp::parse(&text)
-                .ok_or_else(|| Failure::Usage("--expires-at: expected a date or a time with offset".into()))
-        };
-        let new = NewKey {
-            name,
-            mode: if test { Mode::Test } else { Mode::Live },
-            style: match style {
-                KeyStyle::Le => Style::Le,
-                KeyStyle::Mp => Style::Mp,
-            },
-            permissions,
-            restrictions: Restrictions {
-                networks: Networks::parse(&networks).map_err(|place| {
-                    Failure::Usage(format!(
-                        "--ip {}: expected an address or a network (CIDR)",
-                        networks[place]
-                    ))
-                })?,
-                domains,
-                rate: None,
-                expires_at: expires_at.map(time).transpose()?,
-            },
-        };
-        let (platform, _lock) = app::open(config, Clock::System).await?;
-        let (id, key) = keys::create(&platform, &org, new).await.map_err(Failure::of)?;
-        print(&format!("{id}\n{}\n", key.expose()))
     }
 }

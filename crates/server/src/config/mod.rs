@@ -181,6 +181,12 @@ settings! {
         /// The organization that owns the sender's domain, and in whose list the notices appear.
         org: Option<String> = "",
     }
+    /// What happens to networks that misbehave.
+    [guard] Guard {
+        /// Minutes for which a network is shut out (403 `request_blocked`) once its requests look like attacks; each further time twice as
+        /// long, up to a day. 0 shuts nobody out: where something in front of this program does it, or many callers share one address.
+        ban_minutes: u64 = "10",
+    }
     /// What may be reached from here.
     [net] NetSettings {
         /// Private networks that webhooks may reach all the same (CIDR, separated by commas). Everything that is not public is

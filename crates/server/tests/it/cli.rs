@@ -120,6 +120,38 @@ on_both_engines! {
         assert!(server.stop().await.success());
     }
 
+    async fn an_operator_limits_lists_and_revokes_keys_and_changes_a_plan(engine: Engine) {
+        let installation = Installation::new(engine).await;
+        let (org, free) = installation.account();
+        let create = ["key", "create", "slow", "--org", &org, "--rate", "2/minute"];
+        let made = installation.lines(&create);
+        let (id, slow) = (&made[0], &made[1]);
+        let listed = installation.lines(&["key", "list", "--org", &org]);
+        let shown = format!("{id}\tle_…{}\tlive\tworks\tslow", &slow[slow.len() - 4..]);
+        assert_eq!((listed.len(), listed[0].as_str()), (2, shown.as_str()));
+        let server = installation.serve(&[]).await;
+        let asked = installation.client(&server).get("/v1/me", slow).await;
+        assert_eq!(asked.header("ratelimit-policy"), "\"free\";q=10;w=1, \"key\";q=2;w=60");
+        assert!(server.stop().await.success());
+        let revoke = ["key", "revoke", id, "--org", &org];
+        assert!(installation.lines(&revoke).is_empty());
+        assert!(installation.refusal(&revoke, 1).contains("revoked"));
+        assert!(installation.lines(&["key", "list", "--org", &org])[0].contains("\trevoked\t"));
+        installation.lines(&["org", "plan", &org, "pro"]);
+        assert!(installation.lines(&["org", "list"])[0].starts_with(&format!("{org}\tpro\tus\t")));
+        let server = installation.serve(&[]).await;
+        let client = installation.client(&server);
+        assert_eq!(client.get("/v1/me", slow).await.refusal(401).0, "unauthorized");
+        assert_eq!(client.get("/v1/me", &free).await.header("ratelimit-policy"), "\"pro\";q=100;w=1");
+        assert!(server.stop().await.success());
+        installation.lines(&["org", "plan", &org, "enterprise", "--rate", "25"]);
+        let nobody = "org_01hzzzzzzzzzzzzzzzzzzzzzzz";
+        assert!(installation.refusal(&["org", "plan", nobody, "pro"], 1).contains("no such organization"));
+        assert!(installation.refusal(&["org", "plan", &org, "pro", "--rate", "25"], 1).contains("enterprise"));
+        let unknown = ["key", "revoke", "key_01hzzzzzzzzzzzzzzzzzzzzzzz", "--org", &org];
+        assert!(installation.refusal(&unknown, 1).contains("no such API key"));
+    }
+
     async fn roles_decide_what_a_process_does(engine: Engine) {
         let installation = Installation::new(engine).await;
         let (_, key) = installation.account();
@@ -262,6 +294,65 @@ async fn wrong_values_and_arguments_are_refused_with_what_was_expected() {
             ],
             "--expires-at",
         ),
+        (
+            &[
+                "key",
+                "create",
+                "ci",
+                "--org",
+                "org_01hzzzzzzzzzzzzzzzzzzzzzzz",
+                "--rate",
+                "60",
+            ],
+            "--rate 60",
+        ),
+        (
+            &[
+                "key",
+                "create",
+                "ci",
+                "--org",
+                "org_01hzzzzzzzzzzzzzzzzzzzzzzz",
+                "--rate",
+                "0/minute",
+            ],
+            "--rate 0/minute",
+        ),
+        (
+            &[
+                "key",
+                "create",
+                "ci",
+                "--org",
+                "org_01hzzzzzzzzzzzzzzzzzzzzzzz",
+                "--rate",
+                "60/day",
+            ],
+            "--rate 60/day",
+        ),
+        (
+            &[
+                "key",
+                "create",
+                "ci",
+                "--org",
+                "org_01hzzzzzzzzzzzzzzzzzzzzzzz",
+                "--rate",
+                "1000001/second",
+            ],
+            "--rate 1000001/second",
+        ),
+        (
+            &[
+                "key",
+                "revoke",
+                "canary",
+                "--org",
+                "org_01hzzzzzzzzzzzzzzzzzzzzzzz",
+            ],
+            "key_",
+        ),
+        (&["org", "plan", "canary", "pro"], "org_"),
         (
             &["--set", "delivery.port", "config", "check"],
             "section.name=value",

@@ -50,6 +50,7 @@ use route::Table;
 use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the API's handlers are given.
 struct Api {
@@ -142,14 +143,21 @@ pub fn document() -> OpenApi {
 }
 
 /// The routes of the API, each guarded, each answering problems in the API's own form; and what has to be done beside them.
-/// `more` are routes that are not the API's: they are observed, and a key in their URLs is burned, too.
-pub fn open(platform: Platform, fresh: Arc<Fresh>, http: HttpClient, more: Router) -> (Router, Upkeep) {
+/// `ban_first` is how long a network is first shut out for requests that look like attacks. `more` are routes that are not the API's: they
+/// are observed, and a key in their URLs is burned, too.
+pub fn open(
+    platform: Platform,
+    fresh: Arc<Fresh>,
+    http: HttpClient,
+    ban_first: Duration,
+    more: Router,
+) -> (Router, Upkeep) {
     let (router, routes, document) = table().finish();
     // Only names and schemas: this can't fail.
     let document = serde_json::to_vec(&document).unwrap_or_default();
     let observing = platform.clone();
     let api = Arc::new(Api {
-        paces: Paces::new(&platform),
+        paces: Paces::new(&platform, ban_first),
         authenticator: Authenticator::default(),
         platform,
         fresh,

@@ -38,12 +38,12 @@ pub(super) struct Standings(Vec<(&'static str, Quota, Standing)>);
 
 impl Paces {
     /// Nobody has asked for anything yet.
-    pub(super) fn new(platform: &Platform) -> Self {
+    pub(super) fn new(platform: &Platform, ban_first: Duration) -> Self {
         let metrics = &platform.metrics;
         Self {
             quotas: Quotas::new(platform.store.clone(), platform.clock.clone(), metrics),
             failures: Failures::new(metrics),
-            scores: Scores::new(metrics),
+            scores: Scores::new(metrics, ban_first),
         }
     }
 

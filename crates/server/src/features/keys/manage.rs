@@ -6,9 +6,9 @@ use super::store::{self, From, KeyRow};
 use super::usage::{self, LastUse};
 use super::{Actor, Caller, Key, Networks, Permissions, ROTATION_DUE_AFTER, Rate, Style};
 use crate::clock::Timestamp;
-use crate::features::audit::{self, Act};
+use crate::features::audit::{self, Act, Origin};
 use crate::features::orgs;
-use crate::id::{Id as _, KeyId};
+use crate::id::{Id as _, KeyId, OrgId};
 use crate::mode::Mode;
 use crate::platform::Platform;
 use crate::platform::store::{OrgTx, StoreError};
@@ -418,4 +418,27 @@ pub async fn delete(platform: &Platform, caller: &Caller, id: &KeyId) -> Result<
         Ok::<_, KeyError>(audit::record(tx, &entry).await?)
     };
     platform.store.org(&caller.org).write("key_delete", unit).await
+}
+
+/// Revokes a key, for the operator: it stops working within a second, and stays to be seen.
+pub async fn revoke(platform: &Platform, org: &OrgId, id: &KeyId) -> Result<(), KeyError> {
+    let now = platform.clock.now();
+    let vault = platform.vault.org(org).await?;
+    let old = get(platform, &Caller::system(org.clone()), id).await?;
+    let act = Act {
+        actor: "operator",
+        action: "api_key.revoked",
+        target: id.as_str(),
+        origin: &Origin::default(),
+        detail: Detail::from(&old.row),
+    };
+    let entry = audit::prepare(&vault, now, act).await?;
+    let wanted = id.clone();
+    let unit = async move |tx: &OrgTx| {
+        if !store::revoke(tx, &wanted, now).await? {
+            return Err(KeyError::Revoked);
+        }
+        Ok(audit::record(tx, &entry).await?)
+    };
+    platform.store.org(org).write("key_revoke", unit).await
 }

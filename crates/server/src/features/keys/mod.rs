@@ -22,7 +22,7 @@ pub use authenticate::{Authenticator, Refused};
 pub use expose::{Channel, ExposeError, expose, expose_all};
 pub use format::{Key, Style};
 pub use make::{KeyError, NewKey, create, create_by};
-pub use manage::{Change, Page, Rotated, Shown, change, delete, get, list, rotate};
+pub use manage::{Change, Page, Rotated, Shown, change, delete, get, list, revoke, rotate};
 pub use recent::Recent;
 pub use restrictions::{Networks, Period, Rate, Restrictions};
 pub use store::ALL as STATEMENTS;

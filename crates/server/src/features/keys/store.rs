@@ -22,7 +22,7 @@ statements! {
         (org_id, id, name, mode, prefix, last_four, lookup, digest_sealed, permissions, domain_restrictions, ip_restrictions,
          rate_requests, rate_period_s, created_at, expires_at, replaces)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-    org COUNT = "SELECT count(*) FROM api_keys WHERE org_id = $1";
+    org COUNT = "SELECT count(*) FROM api_keys WHERE org_id = $1 AND revoked_at IS NULL";
     org COUNT_SEEN = "SELECT count(*) FROM api_keys WHERE org_id = $1 AND ($2 = '' OR mode = $2)";
     org GET = "SELECT id, name, mode, prefix, last_four, permissions, domain_restrictions, ip_restrictions, rate_requests, rate_period_s,
             created_at, expires_at, revoked_at, replaces, replaced_by, exposed_at, last_used_at, last_used_sealed
@@ -42,6 +42,7 @@ statements! {
         WHERE org_id = $1 AND id = $2";
     org REPLACE = "UPDATE api_keys SET replaced_by = $3, expires_at = $4 WHERE org_id = $1 AND id = $2 AND replaced_by IS NULL";
     org BURN = "UPDATE api_keys SET exposed_at = $3, revoked_at = $4, expires_at = $5 WHERE org_id = $1 AND id = $2";
+    org REVOKE = "UPDATE api_keys SET revoked_at = $3 WHERE org_id = $1 AND id = $2 AND revoked_at IS NULL";
     org DELETE = "DELETE FROM api_keys WHERE org_id = $1 AND id = $2";
     org SET_USED = "UPDATE api_keys SET last_used_at = $3, last_used_sealed = $4
         WHERE org_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3)";
@@ -218,6 +219,7 @@ pub(super) async fn insert(tx: &OrgTx, row: &KeyRow, by: &Found) -> Result<(), S
     tx.execute(&INSERT, params).await.map(drop)
 }
 
+/// How many keys are not revoked.
 pub(super) async fn count(tx: &OrgTx) -> Result<i64, StoreError> {
     let row = tx.query_opt(&COUNT, params![]).await?;
     row.map_or(Ok(0), |row| row.reader().next())
@@ -292,6 +294,11 @@ pub(super) async fn burn(tx: &OrgTx, row: &KeyRow) -> Result<(), StoreError> {
         row.restrictions.expires_at
     ];
     tx.execute(&BURN, params).await.map(drop)
+}
+
+/// Whether the key was not revoked before.
+pub(super) async fn revoke(tx: &OrgTx, id: &KeyId, at: Timestamp) -> Result<bool, StoreError> {
+    Ok(tx.execute(&REVOKE, params![id, at]).await? == 1)
 }
 
 pub(super) async fn delete(tx: &OrgTx, id: &KeyId) -> Result<(), StoreError> {

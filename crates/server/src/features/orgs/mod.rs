@@ -14,11 +14,13 @@ pub use settings::{
 pub use store::ALL as STATEMENTS;
 
 use crate::clock::Timestamp;
+use crate::features::audit::{self, Act, Origin};
 use crate::id::{Id as _, OrgId};
 use crate::limits::NAME_CHARS_MAX;
 use crate::platform::Platform;
 use crate::platform::store::{OrgTx, StoreError};
-use crate::platform::vault::random;
+use crate::platform::vault::{VaultError, random};
+use serde::Serialize;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -83,7 +85,7 @@ pub struct Org {
     pub created_at: Timestamp,
 }
 
-/// Why an organization was not made.
+/// Why an organization was not made or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OrgError {
     /// The name is empty, too long, or holds control characters.
@@ -92,9 +94,15 @@ pub enum OrgError {
     /// A rate of its own on a plan that has a fixed one.
     #[error("only an organization on the enterprise plan has a rate of its own, from 1 request a second")]
     Rate,
+    /// There is none with this id.
+    #[error("there is no such organization; `sealwright org list` shows them")]
+    Unknown,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
 }
 
 /// What an organization is made from.
@@ -116,12 +124,7 @@ pub async fn create(platform: &Platform, new: NewOrg<'_>) -> Result<Org, OrgErro
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
         return Err(OrgError::Name);
     }
-    if new
-        .rate_per_second
-        .is_some_and(|rate| rate == 0 || new.plan != Plan::Enterprise)
-    {
-        return Err(OrgError::Rate);
-    }
+    check_rate(new.plan, new.rate_per_second)?;
     let now = platform.clock.now();
     let org = Org {
         id: OrgId::generate(now, random()),
@@ -133,6 +136,53 @@ pub async fn create(platform: &Platform, new: NewOrg<'_>) -> Result<Org, OrgErro
     };
     store::insert(&platform.store, org.clone()).await?;
     Ok(org)
+}
+
+fn check_rate(plan: Plan, rate: Option<u32>) -> Result<(), OrgError> {
+    let is_unfit = rate.is_some_and(|rate| rate == 0 || plan != Plan::Enterprise);
+    (!is_unfit).then_some(()).ok_or(OrgError::Rate)
+}
+
+/// What the audit log says of a plan.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PlanDetail {
+    plan: String,
+    rate_per_second: Option<i64>,
+}
+
+/// Gives an organization another plan, for the operator: it counts within a second, on every node.
+pub async fn set_plan(
+    platform: &Platform,
+    org: &OrgId,
+    plan: Plan,
+    rate_per_second: Option<u32>,
+) -> Result<(), OrgError> {
+    check_rate(plan, rate_per_second)?;
+    let read = async move |tx: &OrgTx| store::plan(tx).await;
+    let old = platform.store.org(org).read("org_plan", read).await?;
+    let (old_plan, old_rate) = old.ok_or(OrgError::Unknown)?;
+    let detail = |plan, rate_per_second| PlanDetail {
+        plan,
+        rate_per_second,
+    };
+    let act = Act {
+        actor: "operator",
+        action: "org.plan_changed",
+        target: org.as_str(),
+        origin: &Origin::default(),
+        detail: [
+            detail(old_plan, old_rate),
+            detail(plan.name().to_owned(), rate_per_second.map(i64::from)),
+        ],
+    };
+    let vault = platform.vault.org(org).await?;
+    let entry = audit::prepare(&vault, platform.clock.now(), act).await?;
+    let unit = async move |tx: &OrgTx| {
+        store::set_plan(tx, plan, rate_per_second).await?;
+        audit::record(tx, &entry).await
+    };
+    Ok(platform.store.org(org).write("org_set_plan", unit).await?)
 }
 
 /// All organizations, oldest first.

@@ -7,6 +7,8 @@ use bytes::Bytes;
 statements! {
     system INSERT = "INSERT INTO orgs (org_id, name, plan, rate_per_second, region, created_at) VALUES ($1, $2, $3, $4, $5, $6)";
     system LIST = "SELECT org_id, name, plan, rate_per_second, region, created_at FROM orgs ORDER BY created_at, org_id";
+    org PLAN = "SELECT plan, rate_per_second FROM orgs WHERE org_id = $1";
+    org SET_PLAN = "UPDATE orgs SET plan = $2, rate_per_second = $3 WHERE org_id = $1";
     org LOCK = "UPDATE orgs SET listeners = listeners WHERE org_id = $1";
     org SET_LISTENERS = "UPDATE orgs SET listeners = $2 WHERE org_id = $1";
     org SETTINGS = "SELECT security_contact_sealed, key_exposure_policy, key_max_age_days, browser_origins FROM orgs WHERE org_id = $1";
@@ -49,6 +51,21 @@ fn org(row: Row) -> Result<Org, StoreError> {
         region: row.next()?,
         created_at: row.next()?,
     })
+}
+
+/// The plan's name and the rate of its own; `None` when there is no such organization.
+pub(super) async fn plan(tx: &OrgTx) -> Result<Option<(String, Option<i64>)>, StoreError> {
+    let Some(row) = tx.query_opt(&PLAN, params![]).await? else {
+        return Ok(None);
+    };
+    let mut row = row.reader();
+    Ok(Some((row.next()?, row.next()?)))
+}
+
+pub(super) async fn set_plan(tx: &OrgTx, plan: Plan, rate_per_second: Option<u32>) -> Result<(), StoreError> {
+    tx.execute(&SET_PLAN, params![plan.name(), rate_per_second])
+        .await
+        .map(drop)
 }
 
 pub(super) async fn lock(tx: &OrgTx) -> Result<(), StoreError> {

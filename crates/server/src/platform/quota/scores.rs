@@ -1,8 +1,8 @@
 //! Requests that look like attacks: each adds points to its network, and who has too many is banned for a while.
 //!
 //! What a refusal weighs is said by whoever refuses; the firewall knows what it saw. [`POINTS_MAX`] points fit, and one is forgotten
-//! every [`POINT_LASTS`]: the same arithmetic as a quota. The first ban lasts [`BAN_FIRST`], each further one twice as long, up to
-//! [`BAN_MAX`]; [`BAN_MAX`] after the end of the last one all is forgiven. Each node judges for itself, and memory is bounded by
+//! every [`POINT_LASTS`]: the same arithmetic as a quota. The operator says how long the first ban lasts, or that there are none; each
+//! further one is twice as long, up to [`BAN_MAX`]; [`BAN_MAX`] after the end of the last one all is forgiven. Each node judges for itself, and memory is bounded by
 //! [`table`](super::table), which forgets a banned network last and repeaters before nobody else.
 
 use super::gcra::{Gcra, Pace};
@@ -17,8 +17,6 @@ use std::time::Duration;
 const POINTS_MAX: u32 = 100;
 /// How long a point counts.
 const POINT_LASTS: Duration = Duration::from_secs(3);
-/// The first ban.
-const BAN_FIRST: Duration = Duration::from_secs(10 * 60);
 /// The longest ban, and how long a ban is remembered after its end.
 const BAN_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -30,16 +28,18 @@ const PACE: Pace = Pace {
 /// What networks have collected.
 pub struct Scores {
     networks: Table<Score>,
+    ban_first: Duration,
     refused: Counter,
     banned: Counter,
 }
 
 impl Scores {
-    /// Nobody has any points yet.
-    pub fn new(metrics: &Metrics) -> Self {
+    /// Nobody has any points yet. A first ban of no length means that there are no bans.
+    pub fn new(metrics: &Metrics, ban_first: Duration) -> Self {
         let counter = |kind| metrics.guard_decisions.get_or_create(&KindLabel { kind }).clone();
         Self {
             networks: Table::default(),
+            ban_first: ban_first.min(BAN_MAX),
             refused: counter("request_refused"),
             banned: counter("network_banned"),
         }
@@ -59,9 +59,11 @@ impl Scores {
 
     /// Adds points for a request that was refused; answers with the ban if they bring one.
     pub fn add(&self, network: Network, points: u32, now: Timestamp) -> Option<RetryAfter> {
-        let ban = self
-            .networks
-            .change(&key(network), now, |score| score.add(points, now));
+        if self.ban_first.is_zero() {
+            return None;
+        }
+        let add = |score: &mut Score| score.add(points, self.ban_first, now);
+        let ban = self.networks.change(&key(network), now, add);
         if ban.is_some() {
             self.banned.inc();
         }
@@ -82,36 +84,31 @@ fn key(network: Network) -> super::Key {
 #[derive(Debug, Default)]
 struct Score {
     points: Gcra,
-    bans: u32,
+    /// How long the last ban lasts; nothing before the first.
+    ban: Duration,
     banned_until: Option<Timestamp>,
 }
 
 impl Score {
-    fn add(&mut self, points: u32, now: Timestamp) -> Option<Duration> {
+    fn add(&mut self, points: u32, ban_first: Duration, now: Timestamp) -> Option<Duration> {
         if self.banned_for(now).is_some() {
             return None;
         }
         if self.banned_until.is_some_and(|until| now.since(until) >= BAN_MAX) {
-            (self.bans, self.banned_until) = (0, None);
+            (self.ban, self.banned_until) = (Duration::ZERO, None);
         }
         if self.points.take(points, PACE, now).is_ok() {
             return None;
         }
         self.points = Gcra::default();
-        self.bans += 1;
-        self.banned_until = Some(now.plus(self.ban()));
-        Some(self.ban())
-    }
-
-    /// How long the last ban lasts.
-    fn ban(&self) -> Duration {
-        let doubled = 2_u32.saturating_pow(self.bans.saturating_sub(1));
-        BAN_FIRST.saturating_mul(doubled).min(BAN_MAX)
+        self.ban = (self.ban * 2).clamp(ban_first, BAN_MAX);
+        self.banned_until = Some(now.plus(self.ban));
+        Some(self.ban)
     }
 
     /// How long the network is still banned; never longer than its last ban, whatever the clock did.
     fn banned_for(&mut self, now: Timestamp) -> Option<Duration> {
-        let until = self.banned_until?.min(now.plus(self.ban()));
+        let until = self.banned_until?.min(now.plus(self.ban));
         self.banned_until = Some(until);
         (until > now).then(|| until.since(now))
     }
@@ -151,7 +148,18 @@ mod tests {
     }
 
     fn scores() -> Scores {
-        Scores::new(&Metrics::default())
+        Scores::new(&Metrics::default(), Duration::from_secs(600))
+    }
+
+    #[test]
+    fn the_operator_says_how_long_a_first_ban_lasts_or_that_there_are_none() {
+        let from = numbered(1);
+        for (minutes, banned) in [(0, None), (1, Some(60)), (10_000, Some(24 * 3_600))] {
+            let scores = Scores::new(&Metrics::default(), Duration::from_secs(minutes * 60));
+            let ban = scores.add(from, 101, at(0));
+            assert_eq!(ban.map(RetryAfter::seconds), banned, "{minutes}");
+            assert_eq!(scores.may_ask(from, at(1)).is_err(), banned.is_some());
+        }
     }
 
     #[test]

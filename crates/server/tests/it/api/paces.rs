@@ -180,6 +180,20 @@ async fn a_network_whose_requests_look_like_attacks_is_shut_out_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_operator_wants_no_bans_nobody_is_shut_out() {
+    let house = Setup::new(Engine::Sqlite)
+        .set("guard.ban_minutes", "0")
+        .start()
+        .await;
+    for _ in 0..50 {
+        let attack = Request::get("/v1/%2e%2e/etc/passwd")
+            .body(Full::default())
+            .unwrap();
+        assert_eq!(house.client.send(attack).await.refusal(400).0, "invalid_path");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn neither_a_stranger_nor_a_page_can_have_a_good_caller_shut_out() {
     let (house, _clock) = still(Engine::Sqlite).await;
     let shared = house.client.at([127, 0, 0, 9]);

@@ -2,6 +2,7 @@
 
 mod ages;
 mod contact;
+mod count;
 mod exposure;
 mod life;
 mod restrictions;
