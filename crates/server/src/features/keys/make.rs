@@ -73,7 +73,7 @@ pub enum KeyError {
     #[error("this key was revoked; make a new one")]
     Revoked,
     /// The caller itself may do this no more.
-    #[error("the calling key was revoked, burned or narrowed a moment ago")]
+    #[error("the caller's key or role was revoked, burned or narrowed a moment ago")]
     Gone,
     /// Others change the same key again and again.
     #[error("this key is being changed by others at this moment; try again")]

@@ -33,7 +33,7 @@ pub use crate::features::people::Permissions;
 use crate::clock::Timestamp;
 use crate::features::audit::Origin;
 use crate::features::orgs::{self, Plan};
-use crate::features::people::{By, Role};
+use crate::features::people::{self, By, Role};
 use crate::id::{Id as _, KeyId, MemberId, OrgId};
 use crate::mode::Mode;
 use crate::platform::store::OrgTx;
@@ -106,10 +106,19 @@ impl Caller {
     }
 
     /// The caller as it is in this commit: what was found at the door may be half a second old, and a key that was narrowed, burned or
-    /// revoked meanwhile must not undo it. Asked behind the organization's lock.
+    /// revoked meanwhile, or a member whose role was taken, must not undo it. Asked behind the organization's lock.
     async fn renewed(&self, tx: &OrgTx, permission: &str, now: Timestamp) -> Result<Self, KeyError> {
-        let Actor::Key(id) = &self.actor else {
-            return Ok(self.clone());
+        let id = match &self.actor {
+            Actor::Key(id) => id,
+            Actor::Member(id) => {
+                let permissions = people::permissions_of(tx, id).await?;
+                let permissions = permissions.filter(|own| own.allow(permission));
+                return Ok(Self {
+                    permissions: permissions.ok_or(KeyError::Gone)?,
+                    ..self.clone()
+                });
+            }
+            Actor::System => return Ok(self.clone()),
         };
         let row = store::get(tx, id).await?.ok_or(KeyError::Gone)?;
         let oldest = orgs::key_max_age(tx).await?.map(|age| row.created_at.plus(age));

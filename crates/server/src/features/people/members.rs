@@ -295,6 +295,12 @@ pub async fn remove_member(platform: &Platform, by: &By<'_>, id: &MemberId) -> R
     platform.store.org(by.org).write("member_remove", unit).await
 }
 
+/// What a member may do at this moment, for a unit that must not go by what was found at the door.
+pub async fn permissions_of(tx: &OrgTx, id: &MemberId) -> Result<Option<Permissions>, StoreError> {
+    let found = store::member(tx, id).await?;
+    Ok(found.map(|member| member.role.permissions()))
+}
+
 /// The member that is this subject of this issuer, with what it may do.
 pub async fn role_of(
     platform: &Platform,

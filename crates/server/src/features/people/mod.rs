@@ -16,8 +16,8 @@ pub use issuers::{
     trusted,
 };
 pub use members::{
-    By, Member, MemberError, MembersPage, NewMember, add_member, change_role, member, members, remove_member,
-    role_of,
+    By, Member, MemberError, MembersPage, NewMember, add_member, change_role, member, members,
+    permissions_of, remove_member, role_of,
 };
 pub use permissions::Permissions;
 pub use roles::Role;

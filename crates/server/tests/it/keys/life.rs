@@ -148,6 +148,29 @@ on_both_engines! {
         }
     }
 
+    async fn a_key_with_a_rate_of_its_own_makes_changes_and_rotates_none_that_is_faster(engine: Engine) {
+        let house = House::start(engine).await;
+        let rate = json!({"requests": 100, "period": "second"});
+        let new = json!({"permissions": ["emails:send", "api-keys:*"], "rateLimit": rate});
+        let slow = make(&house, &house.account.live, new).await;
+        let (own, key) = (format!("/v1/api-keys/{}", text(&slow, "id")), text(&slow, "key").to_owned());
+        let child = make(&house, &key, json!({"rateLimit": rate})).await;
+        let free = make(&house, &house.account.live, json!({})).await;
+        let (child, free) = (format!("/v1/api-keys/{}", text(&child, "id")), format!("/v1/api-keys/{}", text(&free, "id")));
+        for faster in [Value::Null, json!({"requests": 101, "period": "second"})] {
+            for path in [&own, &child] {
+                let change = json!({"rateLimit": faster}).to_string();
+                let refused = house.client.call(http::Method::PATCH, path, &key, change).await;
+                assert_eq!(refused.refusal(403).0, "forbidden_escalation", "{faster}");
+            }
+        }
+        assert_eq!(house.client.post(&format!("{free}/rotate"), &key, &json!({})).await.refusal(403).0, "forbidden_escalation");
+        for path in [&child, &own] {
+            let rotated = house.client.post(&format!("{path}/rotate"), &key, &json!({})).await.expect(201);
+            assert_eq!(rotated["rateLimit"], rate);
+        }
+    }
+
     async fn a_narrowed_key_can_not_undo_it_however_fast_it_is(engine: Engine) {
         let house = House::start(engine).await;
         let wide = json!({"permissions": ["api-keys:*", "emails:*"]});

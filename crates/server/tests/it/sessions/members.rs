@@ -49,6 +49,36 @@ on_both_engines! {
         }
     }
 
+    async fn a_member_whose_role_was_taken_does_nothing_with_keys_however_fast_it_is(engine: Engine) {
+        // Time stands still, so the door goes by what it found before.
+        let clock = whole_second();
+        let house = Setup::new(engine).clock(&clock).start().await;
+        let people = People::of(&house, &house.account).await;
+        let made = house.client.post("/v1/api-keys", &house.account.live, &json!({"name": "old"})).await.expect(201);
+        let path = format!("/v1/api-keys/{}", made["id"].as_str().unwrap());
+        let attempts = [
+            (Method::POST, "/v1/api-keys".to_owned(), "{}"),
+            (Method::PATCH, path.clone(), "{\"name\":\"new\"}"),
+            (Method::POST, format!("{path}/rotate"), "{}"),
+            (Method::DELETE, path.clone(), ""),
+        ];
+        for (role, body) in [(Role::Developer, Some("analyst")), (Role::Admin, None)] {
+            let (token, member) = (people.token(role), people.member(role));
+            people.me(&token).await.expect(200);
+            match body {
+                Some(role) => patch(&house, member, role).await,
+                None => drop(house.client.delete(&format!("/v1/members/{member}"), &house.account.live).await.expect(200)),
+            }
+            people.me(&token).await.expect(200);
+            for (method, path, body) in &attempts {
+                let refused = people.call(method.clone(), path, &token, &[], body).await;
+                assert_eq!(refused.status, 401, "{method} {path}: {}", refused.text());
+            }
+        }
+        let mut shown = house.client.get(&path, &house.account.live).await.expect(200);
+        assert_eq!((shown["name"].take(), shown["replacedBy"].take()), (json!("old"), Value::Null));
+    }
+
     async fn whoever_names_an_issuer_again_inherits_nobody(engine: Engine) {
         let clock = whole_second();
         let house = Setup::new(engine).clock(&clock).start().await;
