@@ -41,8 +41,8 @@ pub fn is_session(bearer: &str) -> bool {
     bearer.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
-/// What a request with a session brings.
-#[derive(Debug, Clone)]
+/// What a request with a session brings. It can't be printed: it holds the token.
+#[derive(Clone)]
 pub struct Presented<'a> {
     /// The token.
     pub token: &'a str,
