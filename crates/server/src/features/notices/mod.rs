@@ -128,13 +128,15 @@ impl Notices {
             return Ok("capped");
         };
         let is_last = number >= NOTICES_PER_DAY_MAX;
+        let mut outcome = "nobody";
         for (place, contact) in notice.to.iter().enumerate() {
             if let Some(draft) = draft(sender, contact, &notice.words, is_last) {
                 let key = format!("notice-{}-{place}", job.reference);
                 self.send(sender, draft, key, &notice.source).await?;
+                outcome = "sent";
             }
         }
-        Ok("sent")
+        Ok(outcome)
     }
 
     /// The event or the audit entry of a job, in words, and who is to read them; `None` when it is there no more.
