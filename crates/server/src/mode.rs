@@ -10,6 +10,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Both modes.
+    pub const ALL: [Mode; 2] = [Self::Live, Self::Test];
+
     /// The mode as it is stored and shown.
     pub fn name(self) -> &'static str {
         match self {
@@ -20,8 +23,6 @@ impl Mode {
 
     /// Reads a stored mode.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Live, Self::Test]
-            .into_iter()
-            .find(|mode| mode.name() == text)
+        Self::ALL.into_iter().find(|mode| mode.name() == text)
     }
 }

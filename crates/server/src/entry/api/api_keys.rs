@@ -2,6 +2,7 @@
 
 use super::extract::{Body, IdText, Limit, PathId, Query, Time, Who, present};
 use super::page::{Deleted, List};
+use super::word::{AskedPermission, Permission, Word};
 use super::{Answered, Api, Created, Problem};
 use crate::clock::Timestamp;
 use crate::features::keys::{
@@ -26,6 +27,7 @@ pub(super) struct NewApiKey {
     #[schemars(length(min = 1, max = 255))]
     name: Option<String>,
     /// `area:action`, `area:*`, or `*` together with `allPermissions`; `emails:send` if not given.
+    #[schemars(with = "Option<Vec<Word<AskedPermission>>>")]
     permissions: Option<Vec<String>>,
     /// Confirms that the key is to have every permission, also those that are added later.
     #[serde(default)]
@@ -43,7 +45,7 @@ pub(super) struct NewApiKey {
     /// A limit of its own, beside the organization's.
     rate_limit: Option<RateLimit>,
     /// Live or test; the caller's if not given.
-    mode: Option<ModeName>,
+    mode: Option<Word<Mode>>,
     /// How it begins: `le_` or `mp_live_`/`mp_test_`.
     prefix: Option<Prefix>,
 }
@@ -56,22 +58,7 @@ pub(super) struct RateLimit {
     #[schemars(range(min = 1, max = 1_000_000))]
     requests: u32,
     /// The period.
-    period: PeriodName,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum PeriodName {
-    Second,
-    Minute,
-    Hour,
-}
-
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum ModeName {
-    Live,
-    Test,
+    period: Word<Period>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -79,24 +66,6 @@ enum ModeName {
 enum Prefix {
     Le,
     Mp,
-}
-
-impl From<ModeName> for Mode {
-    fn from(name: ModeName) -> Self {
-        match name {
-            ModeName::Live => Self::Live,
-            ModeName::Test => Self::Test,
-        }
-    }
-}
-
-impl From<Mode> for ModeName {
-    fn from(mode: Mode) -> Self {
-        match mode {
-            Mode::Live => Self::Live,
-            Mode::Test => Self::Test,
-        }
-    }
 }
 
 impl RateLimit {
@@ -109,28 +78,18 @@ impl RateLimit {
                 format!("expected a whole number from 1 to {KEY_RATE_REQUESTS_MAX}"),
             )
         };
-        let period = match self.period {
-            PeriodName::Second => Period::Second,
-            PeriodName::Minute => Period::Minute,
-            PeriodName::Hour => Period::Hour,
-        };
         Ok(Rate {
             requests: requests.ok_or_else(refused)?,
-            period,
+            period: self.period.0,
         })
     }
 }
 
 impl From<Rate> for RateLimit {
     fn from(rate: Rate) -> Self {
-        let period = match rate.period {
-            Period::Second => PeriodName::Second,
-            Period::Minute => PeriodName::Minute,
-            Period::Hour => PeriodName::Hour,
-        };
         Self {
             requests: rate.requests.get(),
-            period,
+            period: Word(rate.period),
         }
     }
 }
@@ -173,7 +132,7 @@ impl NewApiKey {
             .unwrap_or_else(|| vec!["emails:send".to_owned()]);
         Ok(NewKey {
             name: self.name.clone().unwrap_or_else(|| "Unnamed key".to_owned()),
-            mode: self.mode.map_or(caller.mode, Mode::from),
+            mode: self.mode.map_or(caller.mode, |mode| mode.0),
             style: match self.prefix {
                 None | Some(Prefix::Le) => Style::Le,
                 Some(Prefix::Mp) => Style::Mp,
@@ -201,7 +160,8 @@ pub(super) struct ApiKey {
     key: Option<String>,
     key_prefix: String,
     last_four: String,
-    mode: ModeName,
+    mode: Word<Mode>,
+    #[schemars(with = "Vec<Word<Permission>>")]
     permissions: Vec<String>,
     domain_restrictions: Vec<String>,
     ip_restrictions: Vec<String>,
@@ -232,7 +192,7 @@ impl From<&Shown> for ApiKey {
             key: None,
             key_prefix: shown.prefix().to_owned(),
             last_four: shown.last_four().to_owned(),
-            mode: shown.mode().into(),
+            mode: Word(shown.mode()),
             permissions: shown.permissions().words().to_vec(),
             domain_restrictions: restrictions.domains.clone(),
             ip_restrictions: restrictions.networks.texts(),
@@ -329,7 +289,7 @@ pub(super) struct ApiKeyChange {
     name: Option<String>,
     /// `area:action`, `area:*`, or `*` together with `allPermissions`.
     #[serde(default, deserialize_with = "present")]
-    #[schemars(with = "Vec<String>")]
+    #[schemars(with = "Vec<Word<AskedPermission>>")]
     permissions: Option<Vec<String>>,
     /// Confirms that the key is to have every permission, also those that are added later.
     #[serde(default)]

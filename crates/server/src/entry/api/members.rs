@@ -2,6 +2,7 @@
 
 use super::extract::{Body, IdText, Limit, PathId, Query, Who, present};
 use super::page::{Deleted, List};
+use super::word::Word;
 use super::{Answered, Api, Created, Problem};
 use crate::features::people::{self, Role};
 use crate::id::{Id as _, IssuerId, MemberId};
@@ -11,40 +12,6 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum RoleName {
-    Owner,
-    Admin,
-    Developer,
-    Analyst,
-    Billing,
-}
-
-impl From<RoleName> for Role {
-    fn from(name: RoleName) -> Self {
-        match name {
-            RoleName::Owner => Self::Owner,
-            RoleName::Admin => Self::Admin,
-            RoleName::Developer => Self::Developer,
-            RoleName::Analyst => Self::Analyst,
-            RoleName::Billing => Self::Billing,
-        }
-    }
-}
-
-impl From<Role> for RoleName {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Owner => Self::Owner,
-            Role::Admin => Self::Admin,
-            Role::Developer => Self::Developer,
-            Role::Analyst => Self::Analyst,
-            Role::Billing => Self::Billing,
-        }
-    }
-}
 
 /// Whom to add.
 #[derive(Deserialize, JsonSchema)]
@@ -56,7 +23,7 @@ pub(super) struct NewMember {
     #[schemars(length(min = 1, max = 255))]
     subject: String,
     /// What it may do.
-    role: RoleName,
+    role: Word<Role>,
 }
 
 /// What is to change.
@@ -64,7 +31,7 @@ pub(super) struct NewMember {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewRole {
     /// What it may do from now on.
-    role: RoleName,
+    role: Word<Role>,
 }
 
 /// A member of the organization.
@@ -75,7 +42,7 @@ pub(super) struct Member {
     object: &'static str,
     issuer_id: String,
     subject: String,
-    role: RoleName,
+    role: Word<Role>,
     created_at: String,
 }
 
@@ -86,7 +53,7 @@ impl From<people::Member> for Member {
             object: "member",
             issuer_id: member.issuer.to_string(),
             subject: member.subject.expose().clone(),
-            role: member.role.into(),
+            role: Word(member.role),
             created_at: member.created_at.rfc3339(),
         }
     }
@@ -100,7 +67,7 @@ pub(super) async fn create(
     let new = people::NewMember {
         issuer: body.issuer_id.0.clone(),
         subject: Personal::new(body.subject.clone()),
-        role: body.role.into(),
+        role: body.role.0,
     };
     let added = people::add_member(&api.platform, &caller.by(), new).await?;
     Ok(Answered(added.into()))
@@ -146,7 +113,7 @@ pub(super) async fn change(
     PathId(id): PathId<MemberId>,
     body: Body<NewRole>,
 ) -> Result<Json<Member>, Problem> {
-    let changed = people::change_role(&api.platform, &caller.by(), &id, body.role.into()).await?;
+    let changed = people::change_role(&api.platform, &caller.by(), &id, body.role.0).await?;
     Ok(Json(changed.into()))
 }
 

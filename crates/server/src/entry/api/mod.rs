@@ -23,6 +23,7 @@ mod route;
 mod session_issuers;
 mod settings;
 mod webhooks;
+mod word;
 
 pub use code::Code;
 pub use plain::plain;

@@ -110,7 +110,7 @@ macro_rules! verbs {
             O: OperationOutput,
             T: 'static,
         {
-            let routed = $with(handler, |op| describe(op, operation, access, summary));
+            let routed = $with(handler, |op| describe(op, path, operation, access, summary));
             self.add(Method::$method, path, operation, access, summary, routed)
         }
     )*};
@@ -211,12 +211,14 @@ fn query_names(operation: &Operation) -> BTreeSet<String> {
 
 fn describe<'t>(
     operation: TransformOperation<'t>,
+    path: &str,
     id: &str,
     access: Access,
     summary: &str,
 ) -> TransformOperation<'t> {
-    let operation = operation.id(id).summary(summary);
-    let mut operation = super::openapi::refusals(operation, access);
+    let resource = path.split('/').nth(2).unwrap_or_default();
+    let operation = operation.id(id).summary(summary).tag(resource);
+    let mut operation = super::openapi::standard(operation, access);
     if let Access::Needs(permission) = access {
         let extensions = &mut operation.inner_mut().extensions;
         extensions.insert("x-permission".to_owned(), permission.into());

@@ -2,6 +2,7 @@
 
 use super::extract::{Body, PathId, Who};
 use super::page::{Deleted, List};
+use super::word::Word;
 use super::{Answered, Api, Created, Problem};
 use crate::features::people::{self, Algorithm, NewIssuer, Proof};
 use crate::id::{Id as _, IssuerId};
@@ -11,36 +12,6 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
-enum AlgorithmName {
-    #[serde(rename = "HS256")]
-    Hs256,
-    #[serde(rename = "RS256")]
-    Rs256,
-    #[serde(rename = "ES256")]
-    Es256,
-}
-
-impl From<AlgorithmName> for Algorithm {
-    fn from(name: AlgorithmName) -> Self {
-        match name {
-            AlgorithmName::Hs256 => Self::Hs256,
-            AlgorithmName::Rs256 => Self::Rs256,
-            AlgorithmName::Es256 => Self::Es256,
-        }
-    }
-}
-
-impl From<Algorithm> for AlgorithmName {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Hs256 => Self::Hs256,
-            Algorithm::Rs256 => Self::Rs256,
-            Algorithm::Es256 => Self::Es256,
-        }
-    }
-}
 
 /// Whose tokens to trust.
 #[derive(Deserialize, JsonSchema)]
@@ -53,7 +24,7 @@ pub(super) struct NewSessionIssuer {
     #[schemars(length(min = 1, max = 255))]
     audience: String,
     /// The one algorithm that its tokens are signed with.
-    algorithm: AlgorithmName,
+    algorithm: Word<Algorithm>,
     /// The secret of HS256: at least 32 bytes. It is never shown.
     #[schemars(length(min = 32, max = 1024))]
     secret: Option<String>,
@@ -72,7 +43,7 @@ pub(super) struct SessionIssuer {
     object: &'static str,
     issuer: String,
     audience: String,
-    algorithm: AlgorithmName,
+    algorithm: Word<Algorithm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     jwks_url: Option<String>,
     require_nbf: bool,
@@ -86,7 +57,7 @@ impl From<people::Issuer> for SessionIssuer {
             object: "session_issuer",
             issuer: issuer.name,
             audience: issuer.audience,
-            algorithm: issuer.algorithm.into(),
+            algorithm: Word(issuer.algorithm),
             jwks_url: issuer.jwks_url,
             require_nbf: issuer.requires_nbf,
             created_at: issuer.created_at.rfc3339(),
@@ -102,7 +73,7 @@ pub(super) async fn create(
     let (new, _room) = body.into_parts();
     let secret = new.secret.map(Secret::new);
     let new = NewIssuer {
-        proof: Proof::new(new.algorithm.into(), secret, new.jwks_url.as_deref())?,
+        proof: Proof::new(new.algorithm.0, secret, new.jwks_url.as_deref())?,
         name: new.issuer,
         audience: new.audience,
         requires_nbf: new.require_nbf,

@@ -1,9 +1,10 @@
 //! `/v1/settings` and `/v1/me`.
 
 use super::extract::{Body, Who, present};
+use super::word::{Permission, Word};
 use super::{Api, Problem};
 use crate::features::keys::Actor;
-use crate::features::orgs::{self, ExposurePolicy, SettingsChange};
+use crate::features::orgs::{self, ExposurePolicy, Plan, SettingsChange};
 use crate::id::OrgId;
 use crate::mode::Mode;
 use crate::secret::Personal;
@@ -13,36 +14,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-#[derive(Clone, Copy, Serialize, Deserialize, JsonSchema)]
-enum PolicyName {
-    #[serde(rename = "revoke")]
-    Revoke,
-    #[serde(rename = "expire_24h")]
-    Expire24h,
-    #[serde(rename = "notify")]
-    Notify,
-}
-
-impl From<PolicyName> for ExposurePolicy {
-    fn from(name: PolicyName) -> Self {
-        match name {
-            PolicyName::Revoke => Self::Revoke,
-            PolicyName::Expire24h => Self::Expire24h,
-            PolicyName::Notify => Self::Notify,
-        }
-    }
-}
-
-impl From<ExposurePolicy> for PolicyName {
-    fn from(policy: ExposurePolicy) -> Self {
-        match policy {
-            ExposurePolicy::Revoke => Self::Revoke,
-            ExposurePolicy::Expire24h => Self::Expire24h,
-            ExposurePolicy::Notify => Self::Notify,
-        }
-    }
-}
-
 /// An organization's settings.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -51,7 +22,7 @@ pub(super) struct Settings {
     /// Who is told about exposed and aging keys.
     security_contact: Option<String>,
     /// What happens to a key that was seen where it must not be. Over plain HTTP it is revoked, whatever is set here.
-    key_exposure_policy: PolicyName,
+    key_exposure_policy: Word<ExposurePolicy>,
     /// Days after which a key stops working, whatever its own date says.
     api_key_max_age_days: Option<u16>,
     /// Origins whose pages may call with a session.
@@ -63,7 +34,7 @@ impl From<orgs::Settings> for Settings {
         Self {
             object: "settings",
             security_contact: settings.security_contact.map(|contact| contact.expose().clone()),
-            key_exposure_policy: settings.exposure_policy.into(),
+            key_exposure_policy: Word(settings.exposure_policy),
             api_key_max_age_days: settings.key_max_age_days,
             browser_origins: settings.browser_origins,
         }
@@ -79,8 +50,8 @@ pub(super) struct NewSettings {
     security_contact: Option<Option<String>>,
     /// What happens to a key that was seen where it must not be.
     #[serde(default, deserialize_with = "present")]
-    #[schemars(with = "PolicyName")]
-    key_exposure_policy: Option<PolicyName>,
+    #[schemars(with = "Word<ExposurePolicy>")]
+    key_exposure_policy: Option<Word<ExposurePolicy>>,
     /// Days after which a key stops working; `null` for never.
     #[serde(default, deserialize_with = "present")]
     #[schemars(range(min = 1, max = 3650))]
@@ -108,7 +79,7 @@ pub(super) async fn change(
             .security_contact
             .clone()
             .map(|contact| contact.map(Personal::new)),
-        exposure_policy: body.key_exposure_policy.map(ExposurePolicy::from),
+        exposure_policy: body.key_exposure_policy.map(|policy| policy.0),
         key_max_age_days: body.api_key_max_age_days,
         browser_origins: body.browser_origins.clone(),
     };
@@ -128,9 +99,10 @@ pub(super) struct Me {
     key_id: Option<String>,
     /// The member, if it is a person.
     member_id: Option<String>,
-    mode: &'static str,
+    mode: Word<Mode>,
+    #[schemars(with = "Vec<Word<Permission>>")]
     permissions: Vec<String>,
-    plan: &'static str,
+    plan: Word<Plan>,
 }
 
 pub(super) async fn me(Who(caller): Who) -> Json<Me> {
@@ -138,9 +110,9 @@ pub(super) async fn me(Who(caller): Who) -> Json<Me> {
         object: "caller",
         key_id: matches!(caller.actor, Actor::Key(_)).then(|| caller.actor.as_str().to_owned()),
         member_id: matches!(caller.actor, Actor::Member(_)).then(|| caller.actor.as_str().to_owned()),
-        mode: caller.mode.name(),
+        mode: Word(caller.mode),
         permissions: caller.permissions.words().to_vec(),
-        plan: caller.plan.name(),
+        plan: Word(caller.plan),
         organization_id: caller.org,
     })
 }

@@ -2,8 +2,9 @@
 
 use super::extract::{Body, IdText, Limit, PathId, Query, Who, present};
 use super::page::{Deleted, List};
+use super::word::{EventPattern, Word};
 use super::{Answered, Api, Created, Problem};
-use crate::features::webhooks::{self, Endpoint};
+use crate::features::webhooks::{self, DeliveryStatus, Endpoint, Health};
 use crate::id::{Id as _, WebhookId};
 use axum::Json;
 use axum::extract::State;
@@ -18,7 +19,7 @@ pub(super) struct NewWebhook {
     /// An https URL that everybody can reach.
     url: String,
     /// `*`, `email.*`, or names of events.
-    #[schemars(length(min = 1, max = 50))]
+    #[schemars(with = "Vec<Word<EventPattern>>", length(min = 1, max = 50))]
     events: Vec<String>,
     /// What it is for.
     #[schemars(length(max = 255))]
@@ -32,14 +33,17 @@ pub(super) struct Webhook {
     id: String,
     object: &'static str,
     url: String,
+    #[schemars(with = "Vec<Word<EventPattern>>")]
     events: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    #[schemars(with = "Word<Health>")]
     status: String,
     failure_count: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_delivery_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Word<DeliveryStatus>>")]
     last_delivery_status: Option<String>,
     /// Only in the answer to its creation.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,13 +9,12 @@ use crate::features::events::{self, About, Event, Metadata, Type};
 use crate::id::EmailId;
 use crate::platform::vault::VaultError;
 use sealwright_mail::address::Mailbox;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::time::Duration;
 
 /// Why mail was refused, in the API's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Category {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
     /// No such mailbox.
     InvalidAddress,
     /// No such domain, or it takes no mail.
@@ -30,6 +29,38 @@ pub(super) enum Category {
     MailboxFull,
     /// Anything else on the other side.
     ServerError,
+}
+
+impl Category {
+    /// All categories.
+    pub const ALL: [Category; 7] = [
+        Self::InvalidAddress,
+        Self::DomainNotFound,
+        Self::ContentRejected,
+        Self::PolicyRelated,
+        Self::Blocked,
+        Self::MailboxFull,
+        Self::ServerError,
+    ];
+
+    /// The category as events name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidAddress => "invalid_address",
+            Self::DomainNotFound => "domain_not_found",
+            Self::ContentRejected => "content_rejected",
+            Self::PolicyRelated => "policy_related",
+            Self::Blocked => "blocked",
+            Self::MailboxFull => "mailbox_full",
+            Self::ServerError => "server_error",
+        }
+    }
+}
+
+impl Serialize for Category {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name())
+    }
 }
 
 /// RFC 3463: the subject and detail of an enhanced code, when there is one, say more than the reply code.

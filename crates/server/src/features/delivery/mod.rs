@@ -18,6 +18,8 @@ mod signing;
 mod simulate;
 pub mod wire;
 
+pub use facts::Category;
+
 use crate::features::domains::Signers;
 use crate::features::emails::Fresh;
 use crate::platform::Platform;

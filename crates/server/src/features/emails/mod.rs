@@ -115,12 +115,40 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 3] = [Self::To, Self::Cc, Self::Bcc];
+
     /// The kind as it is stored.
     pub fn name(self) -> &'static str {
         match self {
             Self::To => "to",
             Self::Cc => "cc",
             Self::Bcc => "bcc",
+        }
+    }
+}
+
+/// How far an attempt to deliver has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptState {
+    /// The content is about to leave, or has left.
+    Started,
+    /// There was a reply.
+    Finished,
+    /// The content left and no reply was recorded.
+    InDoubt,
+}
+
+impl AttemptState {
+    /// All states.
+    pub const ALL: [AttemptState; 3] = [Self::Started, Self::Finished, Self::InDoubt];
+
+    /// The state as it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Finished => "finished",
+            Self::InDoubt => "in_doubt",
         }
     }
 }

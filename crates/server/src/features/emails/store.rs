@@ -1,9 +1,9 @@
 //! The rows of e-mails, contents, recipients, tags, attempts and idempotency keys.
 
-use super::Status;
 use super::outcome::{AttemptOutcome, RecipientOutcome};
 use super::read::Filter;
 use super::send::Prepared;
+use super::{AttemptState, Status};
 use crate::clock::Timestamp;
 use crate::id::{AttemptId, EmailId, Id as _};
 use crate::limits::COUNT_MAX;
@@ -259,9 +259,9 @@ pub(super) async fn finish_attempt(
 ) -> Result<(), StoreError> {
     let new = &outcome.attempt;
     let state = if outcome.is_in_doubt {
-        "in_doubt"
+        AttemptState::InDoubt
     } else {
-        "finished"
+        AttemptState::Finished
     };
     let (destination, number, facts) = (new.destination, new.number, &outcome.facts_sealed);
     let row = params![
@@ -270,7 +270,7 @@ pub(super) async fn finish_attempt(
         &new.email,
         destination,
         number,
-        state,
+        state.name(),
         new.started_at,
         at,
         facts

@@ -39,7 +39,8 @@ pub enum Plan {
 }
 
 impl Plan {
-    const ALL: [Plan; 3] = [Plan::Free, Plan::Pro, Plan::Enterprise];
+    /// All plans.
+    pub const ALL: [Plan; 3] = [Plan::Free, Plan::Pro, Plan::Enterprise];
 
     /// The plan as it is stored and shown.
     pub fn name(self) -> &'static str {

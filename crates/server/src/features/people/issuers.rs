@@ -27,7 +27,8 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Algorithm; 3] = [Self::Hs256, Self::Rs256, Self::Es256];
+    /// All algorithms.
+    pub const ALL: [Algorithm; 3] = [Self::Hs256, Self::Rs256, Self::Es256];
 
     /// The algorithm as tokens name it (RFC 7518 §3.1).
     pub fn name(self) -> &'static str {

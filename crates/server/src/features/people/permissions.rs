@@ -40,6 +40,21 @@ impl Permissions {
         "members:write",
     ];
 
+    /// Every word that can stand in a set: `*`, each area's wildcard, each permission.
+    pub fn vocabulary() -> Vec<String> {
+        let area = |word: &str| word.split_once(':').map(|(area, _)| format!("{area}:*"));
+        let mut words = vec!["*".to_owned()];
+        words.extend(Self::KNOWN.iter().filter_map(|word| area(word)));
+        words.dedup();
+        words.extend(Self::KNOWN.iter().map(|word| (*word).to_owned()));
+        words
+    }
+
+    /// Other products' words, which are read as ours.
+    pub fn aliases() -> impl Iterator<Item = &'static str> {
+        ALIASES.iter().map(|(alias, _)| *alias)
+    }
+
     /// Every permission.
     pub fn all() -> Self {
         Self(["*".to_owned()].into())
@@ -131,6 +146,18 @@ mod tests {
     fn a_permission_that_does_not_exist_is_named() {
         assert_eq!(parse(&["emails:send", "emails:sned"]), Err("emails:sned".into()));
         assert_eq!(parse(&["e*"]), Err("e*".into()));
+    }
+
+    #[test]
+    fn the_vocabulary_is_what_can_be_read() {
+        let words = Permissions::vocabulary();
+        assert_eq!(Permissions::parse(&words).unwrap().words(), words);
+        for alias in Permissions::aliases() {
+            assert!(
+                parse(&[alias]).is_ok() && !words.iter().any(|word| word == alias),
+                "{alias}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Brings one event to one endpoint.
 
+use super::endpoint::Health;
 use super::store::{self, Attempted};
 use super::{Webhooks, endpoint, sign};
 use crate::clock::Timestamp;
@@ -89,7 +90,8 @@ impl Webhooks {
             .org(&job.org)
             .read("webhook_parcel", unit)
             .await?;
-        let Some((target, event)) = found.filter(|(target, _)| target.status != "disabled") else {
+        let Some((target, event)) = found.filter(|(target, _)| target.status != Health::Disabled.name())
+        else {
             return Ok(None);
         };
         let vault = self.platform.vault.org(&job.org).await?;

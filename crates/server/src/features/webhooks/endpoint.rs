@@ -27,7 +27,7 @@ pub struct Endpoint {
     pub events: Vec<String>,
     /// What it is for.
     pub description: Option<String>,
-    /// `active`, `failing` or `disabled`.
+    /// The word of its [`Health`].
     pub status: String,
     /// Deliveries in a row that failed.
     pub failure_count: i64,
@@ -37,12 +37,62 @@ pub struct Endpoint {
     pub created_at: Timestamp,
 }
 
+/// How an endpoint does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It gets what it wants.
+    Active,
+    /// It still gets what it wants; a delivery was given up after its last attempt.
+    Failing,
+    /// It gets nothing any more.
+    Disabled,
+}
+
+impl Health {
+    /// All of them.
+    pub const ALL: [Health; 3] = [Self::Active, Self::Failing, Self::Disabled];
+
+    /// The word that is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Failing => "failing",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// What has become of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryStatus {
+    /// It waits for its first or next attempt.
+    Pending,
+    /// It was answered 2xx.
+    Succeeded,
+    /// It was given up.
+    Failed,
+}
+
+impl DeliveryStatus {
+    /// All statuses.
+    pub const ALL: [DeliveryStatus; 3] = [Self::Pending, Self::Succeeded, Self::Failed];
+
+    /// The status as it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The last delivery of an endpoint.
 #[derive(Debug, Clone)]
 pub struct LastDelivery {
     /// When.
     pub at: Timestamp,
-    /// `pending`, `succeeded` or `failed`.
+    /// The word of its [`DeliveryStatus`].
     pub status: String,
 }
 
@@ -87,8 +137,15 @@ fn event_names() -> String {
     Type::ALL.map(Type::name).join(", ")
 }
 
-fn is_event_pattern(pattern: &str) -> bool {
-    pattern == "*" || Type::ALL.iter().any(|kind| wants(pattern, kind.name()))
+/// Every pattern that there is: `*`, each area's wildcard, each name.
+pub fn event_patterns() -> Vec<String> {
+    let names = Type::ALL.map(Type::name);
+    let area = |name: &str| name.split_once('.').map(|(area, _)| format!("{area}.*"));
+    let mut patterns = vec!["*".to_owned()];
+    patterns.extend(names.iter().filter_map(|name| area(name)));
+    patterns.dedup();
+    patterns.extend(names.map(str::to_owned));
+    patterns
 }
 
 /// Whether a pattern (`*`, `email.*`, or a name) matches an event's type.
@@ -127,7 +184,8 @@ pub async fn create(
     if events.is_empty() || events.len() > WEBHOOK_EVENTS_MAX {
         return Err(WebhookError::EventCount);
     }
-    if let Some(place) = events.iter().position(|pattern| !is_event_pattern(pattern)) {
+    let known = event_patterns();
+    if let Some(place) = events.iter().position(|pattern| !known.contains(pattern)) {
         return Err(WebhookError::Event(place));
     }
     let is_unfit =
@@ -171,7 +229,7 @@ pub async fn create(
         url: url.as_str().to_owned(),
         events,
         description,
-        status: "active".to_owned(),
+        status: Health::Active.name().to_owned(),
         failure_count: 0,
         last_delivery: None,
         created_at: now,
@@ -252,7 +310,10 @@ mod tests {
             ("sms.*", false),
             ("", false),
         ] {
-            assert_eq!(is_event_pattern(pattern), is_known, "{pattern}");
+            let is_listed = event_patterns().iter().any(|known| known == pattern);
+            assert_eq!(is_listed, is_known, "{pattern}");
+            let is_wanted = Type::ALL.iter().any(|kind| wants(pattern, kind.name()));
+            assert_eq!(is_wanted, is_known, "{pattern}");
         }
     }
 }

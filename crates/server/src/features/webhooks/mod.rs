@@ -12,7 +12,10 @@ mod fan_out;
 mod sign;
 mod store;
 
-pub use endpoint::{Created, Endpoint, LastDelivery, WebhookError, create, delete, get, list};
+pub use endpoint::{
+    Created, DeliveryStatus, Endpoint, Health, LastDelivery, WebhookError, create, delete, event_patterns,
+    get, list,
+};
 pub use sign::{Signatures, sign};
 pub use store::ALL as STATEMENTS;
 

@@ -1,6 +1,6 @@
 //! The rows of endpoints and deliveries.
 
-use super::endpoint::LastDelivery;
+use super::endpoint::{DeliveryStatus, Health, LastDelivery};
 use crate::clock::Timestamp;
 use crate::id::{DeliveryId, EventId, WebhookId};
 use crate::platform::store::{OrgTx, Row, StoreError, params, statements};
@@ -192,20 +192,20 @@ pub(super) async fn record(
     at: Timestamp,
 ) -> Result<(), StoreError> {
     let status = match (result.is_success, is_last) {
-        (true, _) => "succeeded",
-        (false, true) => "failed",
-        (false, false) => "pending",
+        (true, _) => DeliveryStatus::Succeeded,
+        (false, true) => DeliveryStatus::Failed,
+        (false, false) => DeliveryStatus::Pending,
     };
     tx.execute(
         &RECORD,
-        params![delivery, status, result.code, result.error.clone(), at],
+        params![delivery, status.name(), result.code, result.error.clone(), at],
     )
     .await?;
     if result.is_success {
         tx.execute(&RECOVERED, params![webhook]).await?;
     } else {
-        let health = if is_last { "failing" } else { "active" };
-        tx.execute(&FAILING, params![webhook, health]).await?;
+        let health = if is_last { Health::Failing } else { Health::Active };
+        tx.execute(&FAILING, params![webhook, health.name()]).await?;
     }
     if result.is_gone {
         tx.execute(&DISABLE, params![webhook]).await?;

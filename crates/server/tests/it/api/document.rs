@@ -4,11 +4,19 @@ use crate::harness::{Engine, House, People, on_both_engines};
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
-use sealwright::entry::api::{Code, document, routes};
+use sealwright::entry::api::{Access, Code, document, routes};
+use sealwright::features::delivery::Category;
+use sealwright::features::emails::{AttemptState, Kind, Status};
+use sealwright::features::events::Type;
+use sealwright::features::keys::Period;
+use sealwright::features::orgs::{ExposurePolicy, Plan};
+use sealwright::features::people::{Algorithm, Permissions, Role};
+use sealwright::features::webhooks::{self, DeliveryStatus, Health};
+use sealwright::mode::Mode;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-fn described() -> Value {
+fn told() -> Value {
     serde_json::to_value(document()).unwrap()
 }
 
@@ -21,14 +29,14 @@ fn docs(file: &str) -> String {
 fn the_committed_document_is_the_one_that_the_program_prints() {
     let committed: Value = serde_json::from_str(&docs("openapi.json")).unwrap_or_default();
     assert!(
-        committed == described(),
+        committed == told(),
         "run `sealwright openapi > docs/openapi.json`"
     );
 }
 
 #[test]
 fn every_route_is_in_the_document_and_nothing_else() {
-    let document = described();
+    let document = told();
     let mut documented = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
@@ -58,7 +66,7 @@ fn every_reference_resolves_and_every_operation_is_described() {
             _ => {}
         }
     }
-    let document = described();
+    let document = told();
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(found.len() > 20, "only {} references", found.len());
@@ -92,6 +100,155 @@ fn every_reference_resolves_and_every_operation_is_described() {
 }
 
 #[test]
+fn every_operation_has_a_tag_its_callers_and_the_refusals_of_all() {
+    let document = told();
+    let mut names = BTreeSet::new();
+    for route in routes().iter() {
+        let method = route.method.as_str().to_lowercase();
+        let operation = &document["paths"][route.path][&method];
+        let what = format!("{method} {}", route.path);
+        assert!(
+            names.insert(operation["operationId"].to_string()),
+            "{what} bears the name of another"
+        );
+        let resource = route.path.split('/').nth(2).unwrap();
+        assert_eq!(operation["tags"], json!([resource]), "{what}");
+        let (callers, refusals, takes_mode) = if route.access == Access::Anyone {
+            (json!([{}]), &["400", "429", "default"][..], false)
+        } else {
+            let session = json!({ "session": [], "organization": [] });
+            (
+                json!([{ "bearer": [] }, session]),
+                &["400", "401", "403", "429", "default"][..],
+                true,
+            )
+        };
+        assert_eq!(operation["security"], callers, "{what}");
+        for refusal in refusals {
+            let target = operation["responses"][refusal]["$ref"].as_str();
+            let answer = document
+                .pointer(target.unwrap().strip_prefix('#').unwrap())
+                .unwrap();
+            let body = &answer["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(body, "#/components/schemas/Refusal", "{what} {refusal}");
+        }
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        let mode = json!({ "$ref": "#/components/parameters/Sealwright-Mode" });
+        assert_eq!(parameters.contains(&mode), takes_mode, "{what}");
+    }
+}
+
+#[test]
+fn every_enum_is_the_list_of_its_type() {
+    let names = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let aliases = Permissions::aliases().map(str::to_owned);
+    let permissions = Permissions::vocabulary();
+    let expected = [
+        (
+            "AskedPermission",
+            permissions.iter().cloned().chain(aliases).collect(),
+        ),
+        ("AttemptState", names(&AttemptState::ALL.map(AttemptState::name))),
+        ("BounceCategory", names(&Category::ALL.map(Category::name))),
+        ("EmailStatus", names(&Status::ALL.map(Status::name))),
+        ("EventPattern", webhooks::event_patterns()),
+        ("EventType", names(&Type::ALL.map(Type::name))),
+        (
+            "KeyExposurePolicy",
+            names(&ExposurePolicy::ALL.map(ExposurePolicy::name)),
+        ),
+        ("Mode", names(&Mode::ALL.map(Mode::name))),
+        ("Permission", permissions),
+        ("Plan", names(&Plan::ALL.map(Plan::name))),
+        ("Prefix", names(&["le", "mp"])),
+        ("RatePeriod", names(&Period::ALL.map(Period::name))),
+        ("RecipientKind", names(&Kind::ALL.map(Kind::name))),
+        ("Role", names(&Role::ALL.map(Role::name))),
+        ("SessionAlgorithm", names(&Algorithm::ALL.map(Algorithm::name))),
+        (
+            "WebhookDeliveryStatus",
+            names(&DeliveryStatus::ALL.map(DeliveryStatus::name)),
+        ),
+        ("WebhookStatus", names(&Health::ALL.map(Health::name))),
+    ];
+    let document = told();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    let enums = schemas.iter().filter(|(_, schema)| schema.get("enum").is_some());
+    let found: Vec<_> = enums
+        .map(|(name, schema)| (name.as_str(), schema["enum"].clone()))
+        .collect();
+    assert_eq!(
+        found,
+        expected.map(|(name, words): (_, Vec<String>)| (name, json!(words)))
+    );
+}
+
+#[test]
+fn no_field_that_is_a_word_is_told_to_be_any_text() {
+    let document = told();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for (name, schema) in schemas {
+        let Some(fields) = schema["properties"].as_object() else {
+            continue;
+        };
+        for word in [
+            "status",
+            "mode",
+            "state",
+            "kind",
+            "role",
+            "plan",
+            "permissions",
+            "events",
+            "lastDeliveryStatus",
+            "algorithm",
+        ] {
+            let told = fields
+                .get(word)
+                .is_none_or(|field| field.to_string().contains("$ref"));
+            assert!(told, "{name}.{word} may be any text");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_bear_the_headers_that_the_document_names() {
+    let house = House::start(Engine::Sqlite).await;
+    let key = &house.account.live;
+    let email = json!({ "from": house.account.address("shop"), "to": "ada@example.net", "subject": "Hello", "text": "Hello." });
+    let ask = |method: &str, path: &str| {
+        let request = Request::builder().method(method).uri(path);
+        request.header("authorization", format!("Bearer {key}"))
+    };
+    let send = || {
+        let request = ask("POST", "/v1/emails").header("content-type", "application/json");
+        let request = request.header("idempotency-key", "once");
+        request.body(Full::from(email.to_string())).unwrap()
+    };
+    house.client.send(send()).await.expect(200);
+    let document = told();
+    let me = ask("GET", "/v1/me").body(Full::default()).unwrap();
+    let anybody = Request::get("/v1/openapi.json").body(Full::default()).unwrap();
+    for (operation, request) in [
+        (&document["paths"]["/v1/emails"]["post"], send()),
+        (&document["paths"]["/v1/me"]["get"], me),
+        (&document["paths"]["/v1/openapi.json"]["get"], anybody),
+    ] {
+        let reply = house.client.send(request).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let named = operation["responses"]["200"]["headers"].as_object().unwrap();
+        assert!(named.len() >= 6, "{operation}");
+        for name in named.keys() {
+            assert!(
+                reply.headers.contains_key(name),
+                "{} lacks {name}",
+                operation["operationId"]
+            );
+        }
+    }
+}
+
+#[test]
 fn every_code_is_explained_and_in_the_document() {
     let page = docs("errors.md");
     let explained: BTreeSet<_> = page
@@ -102,7 +259,7 @@ fn every_code_is_explained_and_in_the_document() {
     let codes: BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
     let missing: Vec<_> = codes.difference(&explained).collect();
     assert!(missing.is_empty(), "docs/errors.md does not explain {missing:?}");
-    let text = described().to_string();
+    let text = told().to_string();
     for code in codes {
         assert!(
             text.contains(&format!("\"{code}\"")),
@@ -118,7 +275,7 @@ async fn the_server_serves_its_document_to_anyone() {
         .body(Full::<Bytes>::default())
         .unwrap();
     let served = house.client.send(request).await.expect(200);
-    assert!(served == described());
+    assert!(served == told());
 }
 
 on_both_engines! {
@@ -126,7 +283,7 @@ on_both_engines! {
         let house = House::start(engine).await;
         let people = People::of(&house, &house.account).await;
         let made = house.client.post("/v1/api-keys", &house.account.live, &json!({"name": "kept"})).await.expect(201);
-        let document = described();
+        let document = told();
         let mut tried = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
             let Some(operation) = item.get("patch") else { continue };

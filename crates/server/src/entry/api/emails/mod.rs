@@ -5,25 +5,67 @@ mod wire;
 
 use super::extract::{Body, IdText, Limit, PathId, Query, Time, Who, present};
 use super::page::List;
-use super::{Api, Problem};
+use super::word::Word;
+use super::{Api, Problem, openapi};
 use crate::features::emails::{self, Filter, Idempotency, Sent, Status};
 use crate::id::EmailId;
 use crate::limits::{IDEMPOTENCY_KEY_CHARS_MAX, REQUEST_BODY_BYTES_MAX};
-use aide::OperationOutput;
 use aide::generate::GenContext;
 use aide::openapi::{Operation, StatusCode};
+use aide::{OperationInput, OperationOutput};
 use aws_lc_rs::digest;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, header};
 use schemars::JsonSchema;
 use sealwright_mail::address::Address;
 use serde::Deserialize;
+use std::convert::Infallible;
 use std::sync::Arc;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// The header `Idempotency-Key` as it came. It is judged after the body was read, so that whoever sends a long one sees the refusal.
+pub(super) struct IdempotencyKey(Option<HeaderValue>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.headers.get("idempotency-key").cloned()))
+    }
+}
+
+impl OperationInput for IdempotencyKey {
+    fn operation_input(_: &mut GenContext, operation: &mut Operation) {
+        operation.parameters.push(openapi::parameter("Idempotency-Key"));
+    }
+}
+
+impl IdempotencyKey {
+    fn of(self, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
+        let Some(value) = self.0 else {
+            return Ok(None);
+        };
+        let fits = |key: &&str| {
+            let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(is_known)
+        };
+        let Some(key) = value.to_str().ok().filter(fits) else {
+            let max = IDEMPOTENCY_KEY_CHARS_MAX;
+            let message =
+                format!("an idempotency key has 1 to {max} letters, digits, dots, dashes and underscores");
+            return Err(Problem::invalid("Idempotency-Key", message));
+        };
+        let mut request_digest = [0; 32];
+        request_digest.copy_from_slice(digest::digest(&digest::SHA256, body).as_ref());
+        Ok(Some(Idempotency {
+            key: key.to_owned(),
+            request_digest,
+        }))
+    }
+}
 
 /// The answer to a send: the very bytes that are kept for replays.
 pub(super) struct SentAnswer(Sent);
@@ -51,17 +93,21 @@ impl OperationOutput for SentAnswer {
         ctx: &mut GenContext,
         operation: &mut Operation,
     ) -> Vec<(Option<StatusCode>, aide::openapi::Response)> {
-        Json::<show::AcceptedEmail>::inferred_responses(ctx, operation)
+        let mut answers = Json::<show::AcceptedEmail>::inferred_responses(ctx, operation);
+        for (_, answer) in &mut answers {
+            openapi::tell(answer, &["Idempotency-Replayed"]);
+        }
+        answers
     }
 }
 
 pub(super) async fn send(
     State(api): State<Arc<Api>>,
     Who(caller): Who,
-    headers: HeaderMap,
+    key: IdempotencyKey,
     body: Body<wire::NewEmail, REQUEST_BODY_BYTES_MAX>,
 ) -> Result<SentAnswer, Problem> {
-    let idempotency = idempotency(&headers, body.bytes())?;
+    let idempotency = key.of(body.bytes())?;
     let (new, _room) = body.into_parts();
     let draft = new.draft()?;
     let sent = emails::send(
@@ -73,28 +119,6 @@ pub(super) async fn send(
         show::accepted,
     );
     Ok(SentAnswer(sent.await?))
-}
-
-fn idempotency(headers: &HeaderMap, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
-        return Ok(None);
-    };
-    let fits = |key: &&str| {
-        let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        (1..=IDEMPOTENCY_KEY_CHARS_MAX).contains(&key.len()) && key.bytes().all(is_known)
-    };
-    let Some(key) = value.to_str().ok().filter(fits) else {
-        let max = IDEMPOTENCY_KEY_CHARS_MAX;
-        let message =
-            format!("an idempotency key has 1 to {max} letters, digits, dots, dashes and underscores");
-        return Err(Problem::invalid("Idempotency-Key", message));
-    };
-    let mut request_digest = [0; 32];
-    request_digest.copy_from_slice(digest::digest(&digest::SHA256, body).as_ref());
-    Ok(Some(Idempotency {
-        key: key.to_owned(),
-        request_digest,
-    }))
 }
 
 /// Which e-mails to list.
@@ -112,7 +136,7 @@ pub(super) struct EmailsQuery {
     ending_before: Option<IdText<EmailId>>,
     /// Show those in this status.
     #[serde(default, deserialize_with = "present")]
-    status: Option<String>,
+    status: Option<Word<Status>>,
     /// Show those to this address.
     #[serde(default, deserialize_with = "present")]
     to: Option<String>,
@@ -139,7 +163,7 @@ pub(super) async fn list(
         limit: Limit::get(query.limit),
         starting_after: query.starting_after.map(|id| id.0),
         ending_before: query.ending_before.map(|id| id.0),
-        status: query.status.as_deref().map(status).transpose()?,
+        status: query.status.map(|status| status.0),
         from: query.from_date.map(|time| time.0),
         until: query.to_date.map(|time| time.0),
         address_index: address.map(|address| vault.blind_index("address", &address.canonical())),
@@ -148,11 +172,6 @@ pub(super) async fn list(
     let page = emails::list(&api.platform, &caller, filter).await?;
     let data = page.emails.iter().map(show::email).collect();
     Ok(Json(List::new(data, page.has_more, page.total, page.is_capped)))
-}
-
-fn status(text: &str) -> Result<Status, Problem> {
-    let names = Status::ALL.map(Status::name).join(", ");
-    Status::parse(text).ok_or_else(|| Problem::invalid("status", format!("expected one of {names}")))
 }
 
 pub(super) async fn get(

@@ -1,11 +1,15 @@
 //! E-mails as the API shows them.
 
-use crate::features::emails::{self, Accepted, Detail, Recipient, Summary};
-use crate::features::events::Metadata;
+use crate::entry::api::word::Word;
+use crate::features::delivery::Category;
+use crate::features::emails::{self, Accepted, AttemptState, Detail, Kind, Recipient, Status, Summary};
+use crate::features::events::{Metadata, Type};
+use crate::mode::Mode;
 use mail_parser::{MessageParser, PartType};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// An e-mail that was accepted.
 #[derive(Serialize, JsonSchema)]
@@ -16,7 +20,7 @@ pub(in crate::entry::api) struct AcceptedEmail {
     from: String,
     to: Vec<String>,
     subject: String,
-    status: &'static str,
+    status: Word<Status>,
     created_at: String,
 }
 
@@ -28,7 +32,7 @@ pub(super) fn accepted(accepted: &Accepted) -> Vec<u8> {
         from: accepted.from.clone(),
         to: accepted.to.clone(),
         subject: accepted.subject.clone(),
-        status: emails::Status::Queued.name(),
+        status: Word(Status::Queued),
         created_at: accepted.created_at.rfc3339(),
     };
     // Only text: this can't fail.
@@ -53,7 +57,9 @@ pub(in crate::entry::api) struct Email {
     #[schemars(default)]
     reply_to: Vec<String>,
     subject: String,
+    #[schemars(with = "Word<Status>")]
     status: String,
+    #[schemars(with = "Word<Mode>")]
     mode: String,
     tags: Vec<String>,
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
@@ -62,8 +68,8 @@ pub(in crate::entry::api) struct Email {
 }
 
 pub(super) fn email(summary: &Summary) -> Email {
-    let named = |kind: &str| {
-        let wanted = |recipient: &&Recipient| recipient.kind == kind;
+    let named = |kind: Kind| {
+        let wanted = |recipient: &&Recipient| recipient.kind == kind.name();
         summary
             .recipients
             .iter()
@@ -75,9 +81,9 @@ pub(super) fn email(summary: &Summary) -> Email {
         id: summary.id.to_string(),
         object: "email",
         from: summary.head.from.clone(),
-        to: named("to"),
-        cc: named("cc"),
-        bcc: named("bcc"),
+        to: named(Kind::To),
+        cc: named(Kind::Cc),
+        bcc: named(Kind::Bcc),
         reply_to: summary.head.reply_to.clone(),
         subject: summary.head.subject.clone(),
         status: summary.status.clone(),
@@ -103,15 +109,45 @@ pub(in crate::entry::api) struct EmailDetail {
     delivered_at: Option<String>,
     recipients: Vec<RecipientState>,
     /// The timeline, oldest first.
-    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    #[schemars(with = "Vec<Event>")]
     events: Vec<Box<RawValue>>,
+}
+
+/// An event as webhooks send it: bytes that were fixed when it happened, so only the document needs its shape.
+struct Event;
+
+impl JsonSchema for Event {
+    fn schema_name() -> Cow<'static, str> {
+        "Event".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (kind, mode) = (
+            generator.subschema_for::<Word<Type>>(),
+            generator.subschema_for::<Word<Mode>>(),
+        );
+        let category = generator.subschema_for::<Word<Category>>();
+        json_schema!({
+            "description": "What happened. Which fields `data` has depends on `type`.",
+            "type": "object",
+            "properties": {
+                "id": { "type": "string" },
+                "type": kind,
+                "createdAt": { "type": "string" },
+                "mode": mode,
+                "data": { "type": "object", "properties": { "bounceCategory": category } },
+            },
+            "required": ["id", "type", "createdAt", "data"],
+        })
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct RecipientState {
     recipient: String,
+    #[schemars(with = "Word<Kind>")]
     kind: String,
+    #[schemars(with = "Word<Status>")]
     status: String,
     updated_at: String,
 }
@@ -121,7 +157,7 @@ pub(super) fn detail(detail: &Detail) -> EmailDetail {
     let recipients = &detail.summary.recipients;
     let delivered = recipients
         .iter()
-        .filter(|recipient| recipient.status == "delivered");
+        .filter(|recipient| recipient.status == Status::Delivered.name());
     EmailDetail {
         html,
         text,
@@ -176,6 +212,7 @@ pub(in crate::entry::api) struct Attempt {
     id: String,
     object: &'static str,
     number: i64,
+    #[schemars(with = "Word<AttemptState>")]
     state: String,
     started_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
