@@ -11,13 +11,13 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from server import serving
 from system import Failed
 
 HERE = Path(__file__).parent
-SECONDS_MAX = 90
+SECONDS_MAX = 60
 
 
 def judge(verdicts, certificates):
@@ -39,11 +39,20 @@ def judge(verdicts, certificates):
         verdicts.tell(f"{failure['code']} {failure['title']}: {', '.join(failure['operations'])}")
 
 
+def issuer(server):
+    """The id of an issuer of sessions, for members to be of."""
+    body = {"issuer": "https://id.example.com", "audience": "edge", "algorithm": "HS256", "secret": "edge" * 8}
+    headers = {"Authorization": f"Bearer {server.live_key}", "Content-Type": "application/json"}
+    request = Request(f"https://localhost:{server.port}/v1/session-issuers", json.dumps(body).encode(), headers)
+    with urlopen(request, context=server.tls("http/1.1")) as answer:
+        return json.load(answer)["id"]
+
+
 def run(server, folder):
     """The report of schemathesis, and how often each operation was answered with each status."""
     report, answers = folder / "report.json", folder / "answers.json"
     environment = {
-        **os.environ, "EDGE_KEY": server.key, "EDGE_ANSWERS": str(answers), "SCHEMATHESIS_HOOKS": "document_hooks", "PYTHONPATH": str(HERE),
+        **os.environ, "EDGE_KEY": server.key, "EDGE_LIVE_KEY": server.live_key, "EDGE_ISSUER": issuer(server), "EDGE_ANSWERS": str(answers), "SCHEMATHESIS_HOOKS": "document_hooks", "PYTHONPATH": str(HERE),
     }
     command = [
         Path(sys.executable).with_name("schemathesis"), "--config-file", HERE / "schemathesis.toml", "run",

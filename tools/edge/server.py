@@ -41,6 +41,7 @@ class Server:
         org = self._run("org", "create", "Edge", "--plan", "enterprise", "--rate", "1000000")[0]
         self._run("domain", "add", DOMAIN, "--org", org, "--assume-verified")
         self.key = self._run("key", "create", "edge", "--org", org, "--test", "--permission", "*")[1]
+        self.live_key = self._run("key", "create", "edge live", "--org", org, "--permission", "*")[1]
         self._process = self._launch()
         try:
             wait_until(self._is_ready, self._process, "sealwright serve")
