@@ -14,35 +14,43 @@ export type ClientErrorCode =
   | 'webhook_signature_mismatch'
   | 'webhook_timestamp_out_of_tolerance';
 
-/** Codes of the server that programs commonly tell apart; its OpenAPI document lists all of them. */
+/** Codes of the server; docs/errors.md explains each. */
 export type ServerErrorCode =
   | 'invalid_parameter'
   | 'invalid_from'
   | 'invalid_to'
   | 'invalid_json'
-  | 'domain_unverified'
+  | 'invalid_path'
   | 'api_key_in_url'
   | 'confirmation_required'
+  | 'domain_unverified'
   | 'unauthorized'
   | 'forbidden'
   | 'forbidden_escalation'
   | 'ip_not_allowed'
   | 'domain_not_allowed'
+  | 'origin_not_allowed'
   | 'browser_use_forbidden'
   | 'https_required'
+  | 'request_blocked'
   | 'limit_reached'
-  | 'suppressed'
   | 'not_found'
-  | 'content_expired'
-  | 'cannot_delete_self'
+  | 'method_not_allowed'
+  | 'request_timeout'
   | 'idempotency_key_conflict'
-  | 'idempotency_in_progress'
+  | 'cannot_delete_self'
+  | 'key_already_rotated'
+  | 'key_revoked'
+  | 'already_exists'
+  | 'content_expired'
   | 'request_too_large'
+  | 'unsupported_content_type'
   | 'rate_limit_exceeded'
+  | 'too_many_failures'
   | 'internal_error'
-  | 'overloaded'
   | 'storage_unavailable'
-  | 'outcome_unknown';
+  | 'outcome_unknown'
+  | 'overloaded';
 
 /** Open on purpose: a newer server may answer with a code that this version has not heard of. */
 export type ErrorCode = ClientErrorCode | ServerErrorCode | (string & {});

@@ -94,8 +94,26 @@ interface SuppressionFields {
 export type SuppressionCreatedEvent = Envelope<'suppression.created', SuppressionFields>;
 export type SuppressionDeletedEvent = Envelope<'suppression.deleted', SuppressionFields>;
 
+/** What events about a key tell of it. */
+interface KeyFields {
+  keyId: string;
+  name: string;
+  keyPrefix: string;
+  lastFour: string;
+}
+/** `channel` is where the key was seen, `action` what became of it. */
+export type ApiKeyExposedEvent = Envelope<
+  'api_key.exposed',
+  KeyFields & {
+    channel: 'url' | 'plaintext_http' | 'browser' | 'mail' | 'report';
+    action: 'revoked' | 'expires' | 'notified';
+    expiresAt?: string;
+  }
+>;
+export type ApiKeyRotationDueEvent = Envelope<'api_key.rotation_due', KeyFields & { ageDays: number; rotationDueAt: string }>;
+
 /** Events about the account rather than a message; their data is described in the API reference. */
-export type AccountEvent = Envelope<'domain.verified' | 'api_key.exposed' | 'alert.fired', Record<string, unknown>>;
+export type AccountEvent = Envelope<'domain.verified' | 'alert.fired', Record<string, unknown>>;
 
 /** All events known to this version. A newer server may send others: keep a `default` branch. */
 export type WebhookEvent =
@@ -114,6 +132,8 @@ export type WebhookEvent =
   | EmailReceivedEvent
   | SuppressionCreatedEvent
   | SuppressionDeletedEvent
+  | ApiKeyExposedEvent
+  | ApiKeyRotationDueEvent
   | AccountEvent;
 
 export type WebhookEventType = WebhookEvent['type'];

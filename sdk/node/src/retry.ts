@@ -21,9 +21,9 @@ export interface RetryPolicy {
 /**
  * How long to wait before the next try, or `undefined` for "give up".
  *
- * `triesMade` counts from 1. Errors fall into two sorts: the server said it has not done the work (429, 503, 409 while
- * the first try is still running), or nobody knows (connection lost, time over, a gateway's 502 or 504, a 503
- * `outcome_unknown`). The second sort is tried again only where doing it twice is harmless.
+ * `triesMade` counts from 1. Errors fall into two sorts: the server said it has not done the work (408, 429, 503), or nobody
+ * knows (connection lost, time over, a gateway's 502 or 504, a 503 `outcome_unknown`). The second sort is tried again only
+ * where doing it twice is harmless.
  */
 export function retryDelayMs(error: SealwrightError, triesMade: number, policy: RetryPolicy): number | undefined {
   if (!mayRetry(error, policy)) return undefined;
@@ -39,12 +39,12 @@ function mayRetry(error: SealwrightError, policy: RetryPolicy): boolean {
   switch (error.status) {
     case undefined:
       return policy.isRepeatable && (error.code === 'network_error' || error.code === 'timeout');
+    case 408:
+      return true;
     case 429:
       return policy.retryOnRateLimit;
     case 503:
       return policy.isRepeatable || error.code !== 'outcome_unknown';
-    case 409:
-      return error.code === 'idempotency_in_progress';
     case 502:
     case 504:
       return policy.isRepeatable;

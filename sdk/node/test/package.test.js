@@ -67,6 +67,14 @@ test('nothing is needed at run time but Node', () => {
   }
 });
 
+test('what Node 18 has is enough', () => {
+  assert.equal(manifest.engines.node, '>=18');
+  // The compiler knows no later API than these two tell it of, so that a use of one would not build.
+  assert.match(manifest.devDependencies['@types/node'], /^\^18\./);
+  const config = fs.readFileSync(path.join(ROOT, 'tsconfig.json'), 'utf8');
+  assert.match(config, /"target": "ES2022",\s*"lib": \["ES2022"\],\s*"types": \["node"\]/);
+});
+
 test('the lock file does not say which registry served it', () => {
   assert.ok(!fs.readFileSync(path.join(ROOT, 'package-lock.json'), 'utf8').includes('"resolved"'));
 });

@@ -36,7 +36,7 @@ test('work that may have been done is repeated only where that is harmless', () 
     assert.ok(retryDelayMs(error, 1, REPEATABLE) > 0);
     assert.equal(retryDelayMs(error, 1, { ...REPEATABLE, isRepeatable: false }), undefined);
   }
-  for (const status of [429, 503]) {
+  for (const status of [408, 429, 503]) {
     assert.ok(retryDelayMs(failure('x', { status }), 1, { ...REPEATABLE, isRepeatable: false }) > 0);
   }
 });

@@ -13,6 +13,7 @@ export type Permission =
   | 'webhooks:*'
   | 'webhooks:create'
   | 'webhooks:read'
+  | 'webhooks:update'
   | 'webhooks:delete'
   | 'api-keys:*'
   | 'api-keys:create'
@@ -22,6 +23,9 @@ export type Permission =
   | 'settings:*'
   | 'settings:read'
   | 'settings:write'
+  | 'members:*'
+  | 'members:read'
+  | 'members:write'
   | (string & {});
 
 /** Whether a key works with real mail or with data of its own that never leaves the server. */

@@ -6,7 +6,7 @@ import type { Page, PageQuery } from '../page.js';
 import type { Transport } from '../transport.js';
 
 /** An event's name, all events of a kind, or all events. */
-export type EventPattern = WebhookEventType | 'email.*' | '*' | (string & {});
+export type EventPattern = WebhookEventType | 'email.*' | 'api_key.*' | '*' | (string & {});
 
 /** Whether deliveries succeed; a disabled endpoint gets none. */
 export type WebhookStatus = 'active' | 'failing' | 'disabled';
@@ -46,10 +46,8 @@ export interface DeletedWebhook {
   deleted: true;
 }
 
-/** Narrows a list of endpoints. */
-export interface WebhookQuery extends PageQuery {
-  status?: WebhookStatus | undefined;
-}
+/** Where a list of endpoints begins; it is walked forward only. */
+export type WebhookQuery = Omit<PageQuery, 'ending_before'>;
 
 /** `client.webhooks` */
 export class Webhooks {
@@ -77,7 +75,7 @@ export class Webhooks {
     return (await this.#transport.request({ method: 'GET', path, isRepeatable: true, ...options })) as Webhook;
   }
 
-  /** Reads one page of endpoints, newest first. */
+  /** Reads one page of endpoints, oldest first. */
   async list(query: WebhookQuery = {}, options: CallOptions = {}): Promise<Page<Webhook>> {
     requireObject(query, 'webhooks.list', 'query');
     checkCallOptions(options, 'webhooks.list');
@@ -85,8 +83,8 @@ export class Webhooks {
     return readPage<Webhook, WebhookQuery>((page) => this.#transport.request({ ...route, query: { ...page } }), query);
   }
 
-  /** Walks all endpoints that match, newest first; `limit` is the size of a page. */
-  iterate(query: Omit<WebhookQuery, 'ending_before'> = {}, options: CallOptions = {}): AsyncGenerator<Webhook, void, undefined> {
+  /** Walks all endpoints, oldest first; `limit` is the size of a page. */
+  iterate(query: WebhookQuery = {}, options: CallOptions = {}): AsyncGenerator<Webhook, void, undefined> {
     return iterate((page: WebhookQuery) => this.list(page, options), query);
   }
 

@@ -262,6 +262,10 @@ fn every_code_is_explained_and_in_the_document() {
     let text = told().to_string();
     for code in codes {
         assert!(
+            page.contains(&format!("[{code}](#{code})")),
+            "{code} is not in the table of docs/errors.md"
+        );
+        assert!(
             text.contains(&format!("\"{code}\"")),
             "{code} is not in the document"
         );
