@@ -8,11 +8,12 @@ help: ## list these verbs
 run: ## build and start a development server: HTTPS on this machine, captured outbox, keys printed once
 	cargo run --locked -p sealwright -- dev
 
-test: ## install what the tests need, then everything: checks, Rust on both engines, SDK, independent verifiers, firewall, crashes
+test: ## install what the tests need, then everything: checks, Rust on both engines, SDK, browser, independent verifiers, firewall, crashes
 	tools/install-test-deps.sh
 	@$(MAKE) --no-print-directory check
 	tools/test-rust.sh
 	tools/test-sdk.sh
+	tools/test-browser.sh
 	tools/cross-checks.sh
 	tools/test-waf.sh
 	tools/test-crash.sh

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what `make test` and `make bench` need beyond Rust, git, make and a C compiler, and says what and why.
 #
-# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Pebble, nginx with ModSecurity, slowhttptest, h2load, wrk, Python's
-# venv module, Node.js. Nothing it installs is started, and a mail server that is already there is never replaced. Everything
+# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Pebble, nginx with ModSecurity, slowhttptest, h2load, wrk, Chromium
+# without a window (on Ubuntu, which has it as a snap only, bring one along), Python's venv module, Node.js. Nothing it installs is started, and a mail server that is already there is never replaced. Everything
 # else goes into .deps/ in this checkout: remove that folder to start again. When nothing is missing it only looks, in well under
 # three seconds.
 set -euo pipefail
@@ -62,6 +62,7 @@ find_missing_packages() {
   command -v slowhttptest >/dev/null || need slowhttptest "slow clients of four kinds, against the deadlines of connections"
   command -v h2load >/dev/null || need nghttp2-client "h2load: load over HTTP/2 for bench/http.sh"
   command -v wrk >/dev/null || need wrk "load over HTTP/1.1 for bench/http.sh"
+  find_chromium >/dev/null || need chromium-headless-shell "pages in a real browser call the API, or may not"
   # Debian ships the venv module without the pip it copies; ensurepip is the part that is missing then.
   python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv "a private folder for what tools/requirements.txt lists"
   command -v ip >/dev/null || need iproute2 "a cable between two network namespaces shows that test mail stays; needs root when it runs"

@@ -12,6 +12,9 @@ POSTGRES_BIN=$(find /usr/lib/postgresql -maxdepth 3 -path '*/bin/initdb' -printf
 PATH=$DEPS/bin:$DEPS/cargo/bin:${POSTGRES_BIN:+$POSTGRES_BIN:}$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export ROOT DEPS VENV NODE_DEPS TARGET POSTGRES_BIN PATH
 
+# The browser of the tests: any Chromium; CHROMIUM names one that is not in PATH.
+find_chromium() { printf '%s\n' "${CHROMIUM-}" | grep . || command -v chromium-headless-shell || command -v chromium || command -v google-chrome; }
+
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() {
   say "$*"
