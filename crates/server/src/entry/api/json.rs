@@ -164,6 +164,11 @@ pub(super) fn misfit(path: &serde_path_to_error::Path, text: &str) -> Problem {
         .rsplit("expected ")
         .next()
         .filter(|expected| words.len() > expected.len());
+    // serde names types of this program where numbers do not fit.
+    let expected = expected.map(|expected| match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i64" => "a whole number in its range",
+        other => other,
+    });
     let expected = expected
         .map(|expected| format!("; expected {expected}"))
         .unwrap_or_default();
@@ -272,6 +277,7 @@ impl<'de> Visitor<'de> for Strict {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]
@@ -305,6 +311,8 @@ mod tests {
         ] {
             assert!(refusal(text).contains(expected), "{text}: {}", refusal(text));
         }
+        let told = format!("{:?}", parse::<u16>(b"70000").unwrap_err());
+        assert!(told.contains("expected a whole number"), "{told}");
         let told = refusal(r#"{"list":"canary"}"#);
         assert!(told.contains("list") && !told.contains("canary"), "{told}");
         assert!(refusal(&"[".repeat(100_000)).contains("nested at most"));

@@ -4,7 +4,10 @@ use crate::entry::api::json::OWN_WORDS;
 use crate::entry::api::mailbox::{MailboxField, MailboxList};
 use crate::features::emails::{Attachment, Draft, DraftError};
 use crate::features::events::{Metadata, Scalar, plain_number};
-use crate::limits::{ATTACHMENT_BYTES_MAX, HEADERS_MAX, METADATA_KEYS_MAX, SUBJECT_CHARS_MAX};
+use crate::limits::{
+    ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, HEADERS_MAX, METADATA_KEYS_MAX, SUBJECT_CHARS_MAX, TAG_CHARS_MAX,
+    TAGS_MAX,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -18,33 +21,52 @@ use std::fmt;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(in crate::entry::api) struct NewEmail {
+    /// The sender, of a verified domain.
     from: MailboxField,
+    /// The recipients; `to`, `cc` and `bcc` have at most 50 together.
     to: MailboxList,
+    /// The subject.
+    #[schemars(length(max = SUBJECT_CHARS_MAX))]
     subject: String,
+    /// The HTML part; this or `text` is needed.
     html: Option<String>,
+    /// The text part; derived from `html` if not given.
     text: Option<String>,
+    /// Recipients that everybody sees.
     #[serde(default)]
     cc: MailboxList,
+    /// Recipients that nobody sees.
     #[serde(default)]
     bcc: MailboxList,
+    /// Where replies go.
     #[serde(default)]
     reply_to: MailboxList,
+    /// Headers of the mail itself.
     #[serde(default)]
     headers: HeaderFields,
+    /// Words to find it by.
     #[serde(default)]
+    #[schemars(length(max = TAGS_MAX), inner(length(max = TAG_CHARS_MAX), regex(pattern = r"^[A-Za-z0-9_-]+$")))]
     tags: Vec<String>,
+    /// Facts of your own that come back in reads and events.
     #[serde(default)]
     metadata: MetadataField,
+    /// Files that travel with it.
     #[serde(default)]
+    #[schemars(length(max = ATTACHMENTS_MAX))]
     attachments: Vec<AttachmentField>,
 }
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct AttachmentField {
+    /// Its bare name.
     filename: String,
+    /// Its bytes in base64 with padding.
     content: String,
+    /// `type/subtype`; `application/octet-stream` if not given.
     content_type: Option<String>,
+    /// Content id, for `cid:` in the HTML part.
     cid: Option<String>,
 }
 
