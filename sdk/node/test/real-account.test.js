@@ -42,8 +42,8 @@ withRealServer(({ apiUrl, liveKey, testKey }) => {
       assert.deepEqual([shown.domainRestrictions, shown.ipRestrictions, shown.rateLimit, shown.expiresAt], [[], [], null, null]);
       const owner = owning(key);
       assert.match((await owner.emails.send(draft)).id, /^email_/);
-      for (const call of [owner.emails.list(), owner.apiKeys.list(), owner.settings.get()]) {
-        const error = await rejection(call);
+      for (const call of [() => owner.emails.list(), () => owner.apiKeys.list(), () => owner.settings.get()]) {
+        const error = await rejection(call());
         assert.ok(error instanceof ForbiddenError);
         assert.equal(error.code, 'forbidden');
       }
