@@ -51,6 +51,13 @@ pub const H2_CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
 /// Bytes of an answer that wait in an HTTP/2 stream for their client.
 pub const H2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
+/// Sending domains of an organization on the enterprise plan.
+pub const DOMAINS_MAX: i64 = 10_000;
+/// Characters that are kept of what was found in a DNS record.
+pub const DNS_FOUND_CHARS_MAX: usize = 512;
+/// Records of one name that are kept of what was found.
+pub const DNS_FOUND_MAX: usize = 5;
+
 /// Recipients of one e-mail in `to`, `cc` and `bcc` together.
 pub const RECIPIENTS_MAX: usize = 50;
 /// Addresses in `replyTo`.

@@ -90,7 +90,8 @@ impl Listeners<'_> {
         let Some(address) = self.config.server.admin_listen else {
             return Ok(None);
         };
-        let router = admin::router(Arc::clone(self.readiness), Arc::clone(&self.platform.metrics));
+        let names = super::domain_names(self.config)?;
+        let router = admin::router(Arc::clone(self.readiness), self.platform.clone(), names);
         let options = Options::private(ADMIN_CONNECTIONS_MAX);
         self.start(("server.admin_listen", address), Transport::Http, options, router)
             .await

@@ -12,6 +12,7 @@ use crate::entry::api;
 use crate::entry::edge::TlsSettingError;
 use crate::features::delivery::wire::{Timeouts, TlsMode};
 use crate::features::delivery::{self, Delivery};
+use crate::features::domains::{self, Checks};
 use crate::features::emails::Fresh;
 use crate::features::keys::Ages;
 use crate::features::notices::{self, Notices};
@@ -27,7 +28,7 @@ use axum::Router;
 use listeners::{Listeners, Routers};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use sealwright_mail::address::Mailbox;
+use sealwright_mail::address::{AddressError, Domain, Mailbox};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -223,6 +224,7 @@ pub fn net(config: &Config) -> Result<Net, StartError> {
     let guard = Guard::with_allowed(config.net.allow_private.clone());
     let dns = DnsConfig {
         servers: config.net.name_servers.clone(),
+        authority_port: config.net.authority_port,
     };
     let local = config.webhooks.source_address.into_iter().collect();
     Ok(Net::new(
@@ -234,6 +236,25 @@ pub fn net(config: &Config) -> Result<Net, StartError> {
             ..HttpConfig::default()
         },
     )?)
+}
+
+/// Where the records of sending domains lead to, as set.
+pub fn domain_names(config: &Config) -> Result<domains::Names, StartError> {
+    let settings = &config.domains;
+    let parse = |name: &str, value: &Option<String>| -> Result<Option<Domain>, StartError> {
+        let unfit = |error: AddressError| StartError::Setting(format!("domains.{name}: {error}"));
+        value.as_deref().map(Domain::parse).transpose().map_err(unfit)
+    };
+    Ok(domains::Names {
+        zone: parse("zone", &settings.zone)?,
+        sender: ehlo_name(config),
+        inbound: parse("inbound_host", &settings.inbound_host)?,
+        tracking: parse("tracking_host", &settings.tracking_host)?,
+    })
+}
+
+fn ehlo_name(config: &Config) -> String {
+    config.delivery.ehlo_name.clone().unwrap_or_else(host_name)
 }
 
 /// How mail leaves, as set.
@@ -250,7 +271,7 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
         }
     };
     Ok(delivery::Options {
-        ehlo_name: settings.ehlo_name.clone().unwrap_or_else(host_name),
+        ehlo_name: ehlo_name(config),
         static_route: settings.static_route,
         port: settings.port,
         source: settings.source_address,
@@ -356,9 +377,7 @@ pub async fn start_on(
     if roles.api {
         // The fallback of the API's router answers every path that is not one of the others'.
         let more = admin::health(Arc::clone(&readiness)).merge(more);
-        let ban_first = Duration::from_secs(config.guard.ban_minutes.saturating_mul(60));
-        let http = net.http.clone();
-        let (https, upkeep) = api::open(platform.clone(), Arc::clone(&fresh), http, ban_first, more);
+        let (https, upkeep) = api::open(api_parts(config, &platform, &fresh, &net)?, more);
         let plain = api::plain(platform.clone());
         let routers = Routers { https, plain };
         // Before the first request: a node that has not counted the others yet takes itself for the only one.
@@ -380,6 +399,22 @@ pub async fn start_on(
     })
 }
 
+fn api_parts(
+    config: &Config,
+    platform: &Platform,
+    fresh: &Arc<Fresh>,
+    net: &Net,
+) -> Result<api::Parts, StartError> {
+    Ok(api::Parts {
+        platform: platform.clone(),
+        fresh: Arc::clone(fresh),
+        net: net.clone(),
+        names: domain_names(config)?,
+        region: config.vault.region.clone(),
+        ban_first: Duration::from_secs(config.guard.ban_minutes.saturating_mul(60)),
+    })
+}
+
 fn start_workers(
     config: &Config,
     roles: Roles,
@@ -394,6 +429,8 @@ fn start_workers(
         let notices = Notices::new(platform.clone(), Arc::clone(&fresh), notice_sender(config)?, poll);
         tasks.spawn(notices.run(stopped.clone()));
         tasks.spawn(Ages::new(platform.clone()).run(stopped.clone()));
+        let checks = Checks::new(platform.clone(), &net, domain_names(config)?);
+        tasks.spawn(checks.run(stopped.clone()));
         let options = delivery_options(config)?;
         let delivery = Delivery::new(
             platform.clone(),

@@ -251,10 +251,10 @@ impl Ground {
         )
         .await
         .map_err(failed(what))?;
-        let added = domains::add(platform, &org.id, DOMAIN)
+        let added = domains::add(platform, &Caller::system(org.id.clone()), DOMAIN)
             .await
             .map_err(failed(what))?;
-        domains::assume_verified(platform, &org.id, DOMAIN)
+        domains::assume_verified(platform, &org.id, &added.id)
             .await
             .map_err(failed(what))?;
         let key = async |mode: Mode| {
@@ -280,7 +280,7 @@ impl Ground {
             live_key,
             live,
             test,
-            dkim_record: (added.dkim_host, added.dkim_record),
+            dkim_record: added.dkim_record().unwrap_or_default(),
         })
     }
 }

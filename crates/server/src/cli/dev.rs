@@ -150,18 +150,19 @@ async fn account(platform: &Platform, config: &Config, folder: &Path) -> Result<
     )
     .await
     .map_err(Failure::of)?;
-    let added = domains::add(platform, &org.id, DOMAIN)
+    let added = domains::add(platform, &Caller::system(org.id.clone()), DOMAIN)
         .await
         .map_err(Failure::of)?;
-    domains::assume_verified(platform, &org.id, DOMAIN)
+    domains::assume_verified(platform, &org.id, &added.id)
         .await
         .map_err(Failure::of)?;
+    let (dkim_host, dkim_record) = added.dkim_record().unwrap_or_default();
     let account = Account {
         live_key: key(platform, &org.id, Mode::Live).await?.expose().to_owned(),
         test_key: key(platform, &org.id, Mode::Test).await?.expose().to_owned(),
         org: org.id.to_string(),
-        dkim_host: added.dkim_host,
-        dkim_record: added.dkim_record,
+        dkim_host,
+        dkim_record,
     };
     // The keys open a development store that lies in the same folder, and only the folder's owner may read them.
     let mut file = std::fs::OpenOptions::new()

@@ -3,6 +3,7 @@
 mod bench;
 mod dev;
 mod doctor;
+mod domain;
 mod key;
 mod operate;
 mod serve;
@@ -51,7 +52,7 @@ enum Command {
     Org(operate::OrgCommand),
     /// Sending domains.
     #[command(subcommand)]
-    Domain(operate::DomainCommand),
+    Domain(domain::DomainCommand),
     /// API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),

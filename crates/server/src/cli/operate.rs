@@ -4,11 +4,10 @@ use super::{Failure, print};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::features::domains::{self, Verification};
 use crate::features::orgs::{self, NewOrg, Plan};
 use crate::id::{Id as _, OrgId};
 use crate::platform::store::{Schema, Store};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Subcommand, ValueEnum};
 
 pub(super) async fn migrate(config: &Config) -> Result<(), Failure> {
     let (data, keyring) = app::locations(config);
@@ -111,81 +110,4 @@ pub(super) fn org_id(argument: &str, text: &str) -> Result<OrgId, Failure> {
             "{argument}: expected an id that begins with org_; `sealwright org list` shows them"
         ))
     })
-}
-
-/// A domain of an organization.
-#[derive(Debug, Args)]
-pub(super) struct DomainArgs {
-    /// The domain.
-    name: String,
-    /// The organization's id.
-    #[arg(long)]
-    org: String,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum DomainCommand {
-    /// Add a sending domain, make its DKIM key and print the record to publish.
-    Add {
-        #[command(flatten)]
-        domain: DomainArgs,
-        /// Take the domain for verified without asking the DNS: for development and closed networks.
-        #[arg(long)]
-        assume_verified: bool,
-    },
-    /// Look the record up and verify the domain if it is there.
-    Verify {
-        #[command(flatten)]
-        domain: DomainArgs,
-    },
-}
-
-impl DomainCommand {
-    pub(super) async fn run(self, config: &Config) -> Result<(), Failure> {
-        let (platform, _lock) = app::open(config, Clock::System).await?;
-        match self {
-            Self::Add {
-                domain,
-                assume_verified,
-            } => {
-                let org = org_id("--org", &domain.org)?;
-                let added = domains::add(&platform, &org, &domain.name)
-                    .await
-                    .map_err(Failure::of)?;
-                if assume_verified {
-                    domains::assume_verified(&platform, &org, &domain.name)
-                        .await
-                        .map_err(Failure::of)?;
-                }
-                print(&format!(
-                    "{}\n{} TXT \"{}\"\n",
-                    added.id, added.dkim_host, added.dkim_record
-                ))
-            }
-            Self::Verify { domain } => {
-                let org = org_id("--org", &domain.org)?;
-                let dns = app::net(config)?.dns;
-                match domains::verify(&platform, &dns, &org, &domain.name)
-                    .await
-                    .map_err(Failure::of)?
-                {
-                    Verification::Verified => print("verified\n"),
-                    Verification::Missing {
-                        host,
-                        expected,
-                        found,
-                    } => {
-                        let found = if found.is_empty() {
-                            "nothing".to_owned()
-                        } else {
-                            found.join(" | ")
-                        };
-                        Err(Failure::Failed(format!(
-                            "{host} shows {found}; publish TXT \"{expected}\" there and try again"
-                        )))
-                    }
-                }
-            }
-        }
-    }
 }

@@ -164,6 +164,17 @@ settings! {
         /// Seconds that due mail may stay unattempted before `/readyz` fails.
         stall_seconds: u64 = "60",
     }
+    /// Where the records of sending domains lead to.
+    [domains] DomainSettings {
+        /// A zone of the operator, such as `mail.example.net`. Customers' records then point into it (CNAME), and keys rotate without
+        /// a step of theirs; `/zone` on `server.admin_listen` prints its records for the operator's name server. Without it customers
+        /// publish the keys themselves, three at once.
+        zone: Option<String> = "",
+        /// Host that takes mail for customers' domains; their records include an MX to it. Empty while nothing takes mail.
+        inbound_host: Option<String> = "",
+        /// Host that answers tracked links; customers' records include a CNAME to it. Empty turns the record off.
+        tracking_host: Option<String> = "",
+    }
     /// How webhooks leave.
     [webhooks] Webhooks {
         /// Webhook requests under way at once in this process.
@@ -194,6 +205,9 @@ settings! {
         allow_private: Vec<IpNet> = "",
         /// Name servers (address:port, separated by commas); the system's when empty.
         name_servers: Vec<SocketAddr> = "",
+        /// Port of the name servers that have authority over a domain, which are asked when it is verified. 53 in the world; other
+        /// values are for test networks.
+        authority_port: u16 = "53",
         /// Further certificate authorities (PEM) for webhook endpoints.
         extra_ca: Option<PathBuf> = "",
     }

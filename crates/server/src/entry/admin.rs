@@ -1,9 +1,11 @@
 //! Health and metrics: for the operator's own network.
 
 use crate::app::Readiness;
-use crate::metrics::Metrics;
+use crate::features::domains::{self, Names};
+use crate::platform::Platform;
 use axum::Router;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
 use std::sync::Arc;
@@ -16,8 +18,9 @@ pub fn health(readiness: Arc<Readiness>) -> Router {
         .with_state(readiness)
 }
 
-/// `/healthz`, `/readyz` with its reason, and `/metrics`.
-pub fn router(readiness: Arc<Readiness>, metrics: Arc<Metrics>) -> Router {
+/// `/healthz`, `/readyz` with its reason, `/metrics`, and `/zone` for the operator's name server.
+pub fn router(readiness: Arc<Readiness>, platform: Platform, names: Names) -> Router {
+    let metrics = Arc::clone(&platform.metrics);
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let render = async move || ([(header::CONTENT_TYPE, text)], metrics.render());
     Router::new()
@@ -25,6 +28,19 @@ pub fn router(readiness: Arc<Readiness>, metrics: Arc<Metrics>) -> Router {
         .route("/readyz", get(ready_or_why_not))
         .with_state(readiness)
         .route("/metrics", get(render))
+        .route("/zone", get(async move || zone(&platform, &names).await))
+}
+
+/// What customers' records lead to, for `$INCLUDE`.
+async fn zone(platform: &Platform, names: &Names) -> Response {
+    match domains::zone_file(platform, names).await {
+        Ok(Some(file)) => ([(header::CONTENT_TYPE, "text/dns")], file).into_response(),
+        Ok(None) => (StatusCode::NOT_FOUND, "domains.zone is not set\n").into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the zone could not be read");
+            (StatusCode::SERVICE_UNAVAILABLE, "the zone can't be read now\n").into_response()
+        }
+    }
 }
 
 async fn healthy() -> &'static str {

@@ -12,6 +12,7 @@ mod at_rest;
 mod cli;
 mod delivery;
 mod dkim;
+mod domains;
 mod edge;
 mod isolation;
 mod keys;

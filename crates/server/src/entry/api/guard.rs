@@ -111,13 +111,19 @@ async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<Opti
     let standings = api.paces.charge(&api.platform, &caller).await?;
     // From here on every answer tells where the caller stands.
     request.extensions_mut().insert(standings);
+    permitted(route.access, &caller)?;
     fits(route, request)?;
-    if let Access::Needs(permission) = route.access
-        && !caller.permissions.allow(permission)
-    {
-        return Err(Problem::forbidden(&caller, permission));
-    }
     Ok(None)
+}
+
+fn permitted(access: Access, caller: &Caller) -> Result<(), Problem> {
+    match access.permission() {
+        Some(permission) if !caller.permissions.allow(permission) => {
+            Err(Problem::forbidden(caller, permission))
+        }
+        _ if matches!(access, Access::NeedsLive(_)) && caller.mode == Mode::Test => Err(Problem::live_only()),
+        _ => Ok(()),
+    }
 }
 
 /// A preflight is answered where callers have a route, to pages of origins that some organization lists.

@@ -6,6 +6,7 @@
 mod api_keys;
 mod code;
 mod cors;
+mod domains;
 mod emails;
 mod exposed;
 mod extract;
@@ -31,13 +32,14 @@ pub use problem::Problem;
 pub(super) use request::mark;
 pub use route::{Access, Route, Routes};
 
+use crate::features::domains::Names;
 use crate::features::emails::Fresh;
 use crate::features::keys::Authenticator;
 use crate::features::sessions::Sessions;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
-use crate::platform::net::HttpClient;
-use Access::{Anyone, Authenticated, Needs};
+use crate::platform::net::Net;
+use Access::{Anyone, Authenticated, Needs, NeedsLive};
 use aide::OperationOutput;
 use aide::generate::GenContext;
 use aide::openapi::{OpenApi, Operation, StatusCode as Status};
@@ -60,6 +62,9 @@ struct Api {
     authenticator: Authenticator,
     paces: Paces,
     sessions: Sessions,
+    net: Net,
+    names: Names,
+    region: String,
     routes: Routes,
     document: Document,
 }
@@ -67,10 +72,10 @@ struct Api {
 /// One line a route: it is read by column.
 #[rustfmt::skip]
 fn table() -> Table {
-    let table = people_routes(key_routes(webhook_routes(email_routes(Table::new()))));
+    let table = people_routes(key_routes(webhook_routes(domain_routes(email_routes(Table::new())))));
     table
         .get("/v1/settings", "getSettings", Needs("settings:read"), "Show the organization's settings", settings::get)
-        .patch("/v1/settings", "updateSettings", Needs("settings:write"), "Change the organization's settings", settings::change)
+        .patch("/v1/settings", "updateSettings", NeedsLive("settings:write"), "Change the organization's settings", settings::change)
         .get("/v1/me", "getMe", Authenticated, "Show who is calling", settings::me)
         .get("/v1/openapi.json", "getOpenApi", Anyone, "This document", openapi::get)
 }
@@ -83,6 +88,23 @@ fn email_routes(table: Table) -> Table {
         .get("/v1/emails", "listEmails", Needs("emails:read"), "List e-mails, newest first", emails::list)
         .get("/v1/emails/{id}", "getEmail", Needs("emails:read"), "Show an e-mail with its timeline", emails::get)
         .get("/v1/emails/{id}/attempts", "listAttempts", Needs("emails:read"), attempts, emails::attempts)
+}
+
+#[rustfmt::skip]
+fn domain_routes(table: Table) -> Table {
+    let (create, read) = (NeedsLive("domains:create"), Needs("domains:read"));
+    let (update, delete) = (NeedsLive("domains:update"), NeedsLive("domains:delete"));
+    let verify = "Ask the DNS about a domain now";
+    let rotate = "Let the domain's next DKIM key sign";
+    table
+        .post("/v1/domains", "createDomain", create, "Add a sending domain", domains::create)
+        .get("/v1/domains", "listDomains", read, "List sending domains, newest first", domains::list)
+        .get("/v1/domains/{id}", "getDomain", read, "Show a domain with its records", domains::get)
+        .patch("/v1/domains/{id}", "updateDomain", update, "Change how a domain signs", domains::change)
+        .delete("/v1/domains/{id}", "deleteDomain", delete, "Take a domain away", domains::delete)
+        .post("/v1/domains/{id}/verify", "verifyDomain", update, verify, domains::verify)
+        .post("/v1/domains/{id}/rotate-dkim", "rotateDkim", update, rotate, domains::rotate)
+        .get("/v1/domains/{id}/dns", "getDomainDns", read, "Show a domain's records as a zone file", domains::dns)
 }
 
 #[rustfmt::skip]
@@ -113,8 +135,8 @@ fn key_routes(table: Table) -> Table {
 
 #[rustfmt::skip]
 fn people_routes(table: Table) -> Table {
-    let (settings, write_settings) = (Needs("settings:read"), Needs("settings:write"));
-    let (read, write) = (Needs("members:read"), Needs("members:write"));
+    let (settings, write_settings) = (Needs("settings:read"), NeedsLive("settings:write"));
+    let (read, write) = (Needs("members:read"), NeedsLive("members:write"));
     let remove = "Trust an issuer no longer, and remove its members";
     table
         .post("/v1/session-issuers", "addSessionIssuer", write_settings, "Trust an issuer of session tokens", session_issuers::create)
@@ -143,16 +165,33 @@ pub fn document() -> OpenApi {
     table().finish().2
 }
 
+/// What the API is made from.
+pub struct Parts {
+    /// What the features stand on.
+    pub platform: Platform,
+    /// Where accepted messages wait for their delivery.
+    pub fresh: Arc<Fresh>,
+    /// The way out.
+    pub net: Net,
+    /// Where the records of sending domains lead to.
+    pub names: Names,
+    /// The installation's region.
+    pub region: String,
+    /// How long a network is first shut out for requests that look like attacks.
+    pub ban_first: Duration,
+}
+
 /// The routes of the API, each guarded, each answering problems in the API's own form; and what has to be done beside them.
-/// `ban_first` is how long a network is first shut out for requests that look like attacks. `more` are routes that are not the API's: they
-/// are observed, and a key in their URLs is burned, too.
-pub fn open(
-    platform: Platform,
-    fresh: Arc<Fresh>,
-    http: HttpClient,
-    ban_first: Duration,
-    more: Router,
-) -> (Router, Upkeep) {
+/// `more` are routes that are not the API's: they are observed, and a key in their URLs is burned, too.
+pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
+    let Parts {
+        platform,
+        fresh,
+        net,
+        names,
+        region,
+        ban_first,
+    } = parts;
     let (router, routes, document) = table().finish();
     // Only names and schemas: this can't fail.
     let document = serde_json::to_vec(&document).unwrap_or_default();
@@ -162,7 +201,10 @@ pub fn open(
         authenticator: Authenticator::default(),
         platform,
         fresh,
-        sessions: Sessions::new(http),
+        sessions: Sessions::new(net.http.clone()),
+        net,
+        names,
+        region,
         routes,
         document: Document(document.into()),
     });

@@ -3,6 +3,7 @@
 use super::code::Code;
 use super::pace::Standings;
 use super::request::RequestId;
+use crate::features::domains::DomainError;
 use crate::features::emails::{DraftError, ReadError, SendError};
 use crate::features::keys::{Actor, Caller, ExposeError, KeyError, Refused};
 use crate::features::orgs::SettingsError;
@@ -524,6 +525,26 @@ impl From<MemberError> for Problem {
             MemberError::Itself => Self::new(Code::CannotDeleteSelf, text),
             MemberError::Store(error) => error.into(),
             MemberError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<DomainError> for Problem {
+    fn from(error: DomainError) -> Self {
+        let text = error.to_string();
+        match error {
+            DomainError::Name(_) => Self::invalid("name", text),
+            DomainError::Exists => Self::new(Code::AlreadyExists, text),
+            DomainError::TooMany(_) => Self::new(Code::LimitReached, text),
+            DomainError::Unknown => Self::not_found("domain"),
+            DomainError::Unpublished(_) => Self::new(Code::RecordUnpublished, text),
+            DomainError::Busy => Self::unavailable(),
+            DomainError::Key(_) => {
+                tracing::error!(error = text, "a DKIM key failed a request");
+                Self::internal()
+            }
+            DomainError::Store(error) => error.into(),
+            DomainError::Vault(error) => error.into(),
         }
     }
 }

@@ -27,6 +27,8 @@ pub enum Access {
     Authenticated,
     /// Who has this permission.
     Needs(&'static str),
+    /// Who has this permission and acts live: what live keys depend on is not for test keys to change.
+    NeedsLive(&'static str),
 }
 
 /// One row of the table.
@@ -57,7 +59,15 @@ impl Access {
     pub fn admits(self, permissions: &Permissions) -> bool {
         match self {
             Self::Anyone | Self::Authenticated => true,
-            Self::Needs(wanted) => permissions.allow(wanted),
+            Self::Needs(wanted) | Self::NeedsLive(wanted) => permissions.allow(wanted),
+        }
+    }
+
+    /// The permission that it takes.
+    pub fn permission(self) -> Option<&'static str> {
+        match self {
+            Self::Anyone | Self::Authenticated => None,
+            Self::Needs(permission) | Self::NeedsLive(permission) => Some(permission),
         }
     }
 }
@@ -219,7 +229,7 @@ fn describe<'t>(
     let resource = path.split('/').nth(2).unwrap_or_default();
     let operation = operation.id(id).summary(summary).tag(resource);
     let mut operation = super::openapi::standard(operation, access);
-    if let Access::Needs(permission) = access {
+    if let Some(permission) = access.permission() {
         let extensions = &mut operation.inner_mut().extensions;
         extensions.insert("x-permission".to_owned(), permission.into());
     }
@@ -240,6 +250,7 @@ pub(super) fn page(routes: &Routes) -> String {
             Access::Anyone => "no key".to_owned(),
             Access::Authenticated => "nothing more".to_owned(),
             Access::Needs(permission) => format!("`{permission}`"),
+            Access::NeedsLive(permission) => format!("`{permission}`, live"),
         };
         let may = |role: Role| {
             let admits = route.access.admits(&role.permissions());

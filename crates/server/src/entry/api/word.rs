@@ -2,6 +2,7 @@
 
 use super::json::OWN_WORDS;
 use crate::features::delivery::Category;
+use crate::features::domains::{self, RecordPurpose, RecordType, Shows};
 use crate::features::emails::{AttemptState, Kind, Status};
 use crate::features::events::Type;
 use crate::features::keys::Period;
@@ -84,13 +85,17 @@ spoken! {
     AttemptState = "AttemptState";
     Category = "BounceCategory";
     DeliveryStatus = "WebhookDeliveryStatus";
+    domains::Status = "DomainStatus";
     ExposurePolicy = "KeyExposurePolicy";
     Health = "WebhookStatus";
     Kind = "RecipientKind";
     Mode = "Mode";
     Period = "RatePeriod";
     Plan = "Plan";
+    RecordPurpose = "DnsRecordPurpose";
+    RecordType = "DnsRecordType";
     Role = "Role";
+    Shows = "DnsRecordStatus";
     Status = "EmailStatus";
     Type = "EventType";
 }

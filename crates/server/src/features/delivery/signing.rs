@@ -21,7 +21,7 @@ impl Signing {
 }
 
 impl Delivery {
-    /// The DKIM-Signature field of a message, one for all its recipients. The time in it is the e-mail's own, so that every attempt
+    /// The DKIM-Signature fields of a message, the same for all its recipients. The time in it is the e-mail's own, so that every attempt
     /// sends the same bytes.
     pub(super) async fn sign(
         &self,
@@ -31,7 +31,12 @@ impl Delivery {
     ) -> Result<Vec<u8>, AttemptError> {
         let signer = self
             .signers
-            .of(&self.platform, &work.job.org, from.address.domain())
+            .of(
+                &self.platform,
+                &work.job.org,
+                from.address.domain(),
+                work.mailed.created_at,
+            )
             .await?;
         let body_start = body_start(message).ok_or(AttemptError::Other("a stored message has no body"))?;
         let (message, signed_at) = (Arc::clone(message), work.mailed.created_at.seconds());

@@ -1,80 +1,84 @@
-//! Adds a domain with its DKIM key.
+//! Adds a domain.
 
-use super::{Added, store};
-use crate::id::{DkimKeyId, DomainId, Id as _, OrgId};
+use super::{Algorithm, Domain, DomainError, SELECTORS, keys, manage, name, store};
+use crate::features::audit::{self, Act};
+use crate::features::keys::Caller;
+use crate::features::orgs;
+use crate::id::{DomainId, Id as _, OrgId};
 use crate::platform::Platform;
-use crate::platform::store::StoreError;
-use crate::platform::vault::{Cell, Class, VaultError, random};
-use sealwright_mail::address::Domain;
-use sealwright_mail::dkim::SigningKey;
+use crate::platform::jobs::{self, Kind};
+use crate::platform::store::OrgTx;
+use crate::platform::vault::random;
+use serde::Serialize;
+use std::time::Duration;
 
-/// Selector of a domain's first key.
-const FIRST_SELECTOR: &str = "sw1";
+/// When the DNS is first asked: nobody publishes records faster.
+const FIRST_CHECK_AFTER: Duration = Duration::from_secs(60);
 
-/// Why a domain could not be added, verified or used.
-#[derive(Debug, thiserror::Error)]
-pub enum DomainError {
-    /// The name is not a domain.
-    #[error("the domain is not valid: {0}")]
-    Name(String),
-    /// The organization has it already.
-    #[error("the domain was added already")]
-    Exists,
-    /// The organization does not have it, or it has no key.
-    #[error("no such domain; add it with `sealwright domain add`")]
-    Unknown,
-    /// A key could not be made or read.
-    #[error("the DKIM key can't be used: {0}")]
-    Key(String),
-    /// The DNS could not be asked.
-    #[error("the DNS could not be asked: {0}")]
-    Dns(String),
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The vault failed.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
+#[derive(Serialize)]
+struct Detail<'a> {
+    name: &'a str,
 }
 
-/// Adds a domain, pending, and makes its RSA-2048 key (about 100 ms of work on a thread of its own).
-pub async fn add(platform: &Platform, org: &OrgId, name: &str) -> Result<Added, DomainError> {
-    let name = Domain::parse(name).map_err(|error| DomainError::Name(error.to_string()))?;
-    let key_failed = |error: &dyn std::fmt::Display| DomainError::Key(error.to_string());
-    let generated = tokio::task::spawn_blocking(SigningKey::generate_rsa_2048)
-        .await
-        .map_err(|e| key_failed(&e))?;
-    let (pkcs8, key) = generated.map_err(|e| key_failed(&e))?;
+/// Adds a domain, pending, with the key that will sign for it (about 100 ms of work on a thread of its own). The keys that wait are
+/// made by [`complete`](super::keys::complete).
+///
+/// A domain that was deleted lately comes back with its id and its keys, so that mail that is still under way is signed.
+pub async fn add(platform: &Platform, caller: &Caller, text: &str) -> Result<Domain, DomainError> {
+    let name = name::parse(text)?;
     let now = platform.clock.now();
-    let key_id = DkimKeyId::generate(now, random());
-    let vault = platform.vault.org(org).await?;
-    let cell = Cell {
-        table: "dkim_keys",
-        column: "private_sealed",
-        row: key_id.as_str(),
+    let id = DomainId::generate(now, random());
+    let vault = platform.vault.org(&caller.org).await?;
+    let mut key = keys::make(&vault, now, Algorithm::Rsa, SELECTORS[0]).await?;
+    key.key.signing_since = Some(now);
+    let act = Act {
+        actor: caller.actor.as_str(),
+        action: "domain.added",
+        target: id.as_str(),
+        origin: &caller.origin,
+        detail: Detail { name: name.as_str() },
     };
-    let row = store::NewDomain {
-        id: DomainId::generate(now, random()),
-        name: name.as_str().to_owned(),
-        key_id: key_id.clone(),
-        selector: FIRST_SELECTOR,
-        public_record: key.dns_record(),
-        private_sealed: vault.seal(Class::Secrets, now, cell, &pkcs8).await?,
-        created_at: now,
-    };
-    let added = Added {
-        id: row.id.clone(),
-        name: row.name.clone(),
-        dkim_host: format!("{FIRST_SELECTOR}._domainkey.{}", row.name),
-        dkim_record: row.public_record.clone(),
-    };
-    let unit = async move |tx: &crate::platform::store::OrgTx| {
-        if store::insert(tx, &row).await? {
-            Ok(())
-        } else {
-            Err(DomainError::Exists)
+    let entry = audit::prepare(&vault, now, act).await?;
+    let max = caller.plan.domains_max();
+    let unit = {
+        let name = name.as_str().to_owned();
+        async move |tx: &OrgTx| {
+            orgs::lock(tx).await?;
+            if store::count(tx).await? >= max {
+                return Err(DomainError::TooMany(max));
+            }
+            let row = store::insert(tx, &id, &name, now)
+                .await?
+                .ok_or(DomainError::Exists)?;
+            if row == id {
+                store::insert_key(tx, &id, &key, now).await?;
+            }
+            jobs::enqueue(
+                tx,
+                Kind::DomainCheck,
+                row.as_str(),
+                0,
+                now.plus(FIRST_CHECK_AFTER),
+                now,
+            )
+            .await?;
+            audit::record(tx, &entry).await?;
+            Ok(row)
         }
     };
-    platform.store.org(org).write("domain_add", unit).await?;
-    Ok(added)
+    let id: DomainId = platform.store.org(&caller.org).write("domain_add", unit).await?;
+    manage::get(platform, &caller.org, &id).await
+}
+
+/// Takes a domain for verified on the operator's word: for development and for closed networks. The DNS is not asked, now or later.
+pub async fn assume_verified(platform: &Platform, org: &OrgId, id: &DomainId) -> Result<(), DomainError> {
+    let (now, id) = (platform.clock.now(), id.clone());
+    let unit = async move |tx: &OrgTx| {
+        if store::assume_verified(tx, &id, now).await? {
+            Ok(())
+        } else {
+            Err(DomainError::Unknown)
+        }
+    };
+    platform.store.org(org).write("domain_assume", unit).await
 }

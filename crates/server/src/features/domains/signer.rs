@@ -1,64 +1,120 @@
 //! Parsed DKIM keys, kept because parsing one costs as much as half a signature.
 
-use super::{DomainError, store};
-use crate::id::{Id as _, OrgId};
+use super::{Algorithm, DomainError, keys, store};
+use crate::clock::Timestamp;
+use crate::id::OrgId;
 use crate::platform::Platform;
-use crate::platform::vault::Cell;
-use sealwright_mail::address::Domain;
-use sealwright_mail::dkim::{Signer, SigningKey};
+use crate::platform::store::OrgTx;
+use sealwright_mail::address::Domain as Name;
+use sealwright_mail::dkim::{DkimError, Signer, SigningKey};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Keys kept at once; past it the memory starts anew.
+/// Domains kept at once; past it the memory starts anew.
 const KEPT_MAX: usize = 1_000;
+/// How long keys are used without looking whether others sign by now. What they sign meanwhile is still verified.
+const KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// The signers of all domains that sent lately.
+/// A key and the time in which it signs.
+struct Term {
+    algorithm: Algorithm,
+    since: Timestamp,
+    until: Option<Timestamp>,
+    signer: Signer,
+}
+
+struct Kept {
+    terms: Vec<Term>,
+    read_at: Timestamp,
+}
+
+/// The keys of all domains that sent lately.
 #[derive(Default)]
 pub struct Signers {
-    kept: Mutex<HashMap<(OrgId, String), Arc<Signer>>>,
+    kept: Mutex<HashMap<(OrgId, String), Arc<Kept>>>,
+}
+
+/// The keys that sign one message: RSA, and Ed25519 if the domain asks for it.
+pub struct Signing(Vec<Signer>);
+
+impl Signing {
+    /// The signature fields of a message whose body begins at `body_start`.
+    pub fn sign(&self, message: &[u8], body_start: usize, signed_at_s: i64) -> Result<Vec<u8>, DkimError> {
+        let mut fields = Vec::new();
+        for signer in &self.0 {
+            fields.extend(signer.sign(message, body_start, signed_at_s)?);
+        }
+        Ok(fields)
+    }
 }
 
 impl Signers {
-    /// The signer of a domain. A domain without a key can't send: mail that is not signed does not leave.
+    /// The keys of a domain for what was accepted at that time, so that every attempt sends the same bytes, a change of keys or not.
+    /// A domain without a key can't send: mail that is not signed does not leave.
     pub async fn of(
         &self,
         platform: &Platform,
         org: &OrgId,
-        domain: &Domain,
-    ) -> Result<Arc<Signer>, DomainError> {
+        domain: &Name,
+        accepted_at: Timestamp,
+    ) -> Result<Signing, DomainError> {
+        let kept = self.kept(platform, org, domain).await?;
+        let signers = Algorithm::ALL.into_iter().filter_map(|algorithm| {
+            let terms = kept.terms.iter().filter(|term| term.algorithm == algorithm);
+            let is_current = |term: &&Term| {
+                term.since <= accepted_at && term.until.is_none_or(|until| accepted_at < until)
+            };
+            let current = terms.clone().find(is_current);
+            // Accepted before its first key signed: the oldest will do. There is none for Ed25519, which came later.
+            let oldest = || terms.clone().next_back().filter(|_| algorithm == Algorithm::Rsa);
+            current.or_else(oldest).map(|term| term.signer.clone())
+        });
+        let signers: Vec<Signer> = signers.collect();
+        if signers.is_empty() {
+            return Err(DomainError::Unknown);
+        }
+        Ok(Signing(signers))
+    }
+
+    async fn kept(&self, platform: &Platform, org: &OrgId, domain: &Name) -> Result<Arc<Kept>, DomainError> {
+        let now = platform.clock.now();
         let place = (org.clone(), domain.as_str().to_owned());
-        if let Some(signer) = self
-            .kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&place)
-        {
-            return Ok(Arc::clone(signer));
+        let known = self.lock().get(&place).cloned();
+        if let Some(kept) = known.filter(|kept| now.since(kept.read_at) < KEPT_FOR) {
+            return Ok(kept);
         }
         let name = place.1.clone();
-        let unit = async move |tx: &crate::platform::store::OrgTx| store::key(tx, &name).await;
-        let row = platform
-            .store
-            .org(org)
-            .read("domain_key", unit)
-            .await?
-            .ok_or(DomainError::Unknown)?;
+        let unit = async move |tx: &OrgTx| store::signing_keys(tx, &name).await;
+        let rows = platform.store.org(org).read("domain_signing_keys", unit).await?;
         let vault = platform.vault.org(org).await?;
-        let cell = Cell {
-            table: "dkim_keys",
-            column: "private_sealed",
-            row: row.id.as_str(),
-        };
-        let pkcs8 = Zeroizing::new(vault.open(cell, &row.private_sealed).await?);
-        let unusable = |error: sealwright_mail::dkim::DkimError| DomainError::Key(error.to_string());
-        let key = Arc::new(SigningKey::rsa_pkcs8(&pkcs8).map_err(unusable)?);
-        let signer = Arc::new(Signer::new(key, domain, &row.selector).map_err(unusable)?);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
+        let unusable = |error: DkimError| DomainError::Key(error.to_string());
+        let mut terms = Vec::with_capacity(rows.len());
+        for row in rows {
+            let pkcs8 = Zeroizing::new(vault.open(keys::cell(&row.id), &row.private_sealed).await?);
+            let key = match row.algorithm {
+                Algorithm::Rsa => SigningKey::rsa_pkcs8(&pkcs8),
+                Algorithm::Ed25519 => SigningKey::ed25519_pkcs8(&pkcs8),
+            };
+            let key = Arc::new(key.map_err(unusable)?);
+            terms.push(Term {
+                algorithm: row.algorithm,
+                since: row.since,
+                until: row.until,
+                signer: Signer::new(key, domain, &row.selector).map_err(unusable)?,
+            });
         }
-        kept.insert(place, Arc::clone(&signer));
-        Ok(signer)
+        let kept = Arc::new(Kept { terms, read_at: now });
+        let mut all = self.lock();
+        if all.len() >= KEPT_MAX {
+            all.clear();
+        }
+        all.insert(place, Arc::clone(&kept));
+        Ok(kept)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(OrgId, String), Arc<Kept>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -38,11 +38,15 @@ pub enum Type {
     ApiKeyExposed,
     /// An API key should be replaced.
     ApiKeyRotationDue,
+    /// A domain may send.
+    DomainVerified,
+    /// A domain may send no more, or never could: its records are not to be seen.
+    DomainFailed,
 }
 
 impl Type {
     /// All types.
-    pub const ALL: [Type; 9] = [
+    pub const ALL: [Type; 11] = [
         Self::EmailSent,
         Self::EmailDelivered,
         Self::EmailDeferred,
@@ -52,6 +56,8 @@ impl Type {
         Self::EmailSuppressed,
         Self::ApiKeyExposed,
         Self::ApiKeyRotationDue,
+        Self::DomainVerified,
+        Self::DomainFailed,
     ];
 
     /// The type as it is stored, shown and subscribed to.
@@ -66,6 +72,8 @@ impl Type {
             Self::EmailSuppressed => "email.suppressed",
             Self::ApiKeyExposed => "api_key.exposed",
             Self::ApiKeyRotationDue => "api_key.rotation_due",
+            Self::DomainVerified => "domain.verified",
+            Self::DomainFailed => "domain.failed",
         }
     }
 }

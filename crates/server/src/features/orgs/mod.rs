@@ -16,7 +16,7 @@ pub use store::ALL as STATEMENTS;
 use crate::clock::Timestamp;
 use crate::features::audit::{self, Act, Origin};
 use crate::id::{Id as _, OrgId};
-use crate::limits::NAME_CHARS_MAX;
+use crate::limits::{DOMAINS_MAX, NAME_CHARS_MAX};
 use crate::platform::Platform;
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{VaultError, random};
@@ -54,6 +54,15 @@ impl Plan {
     /// Reads a stored plan.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|plan| plan.name() == text)
+    }
+
+    /// Sending domains that an organization may have.
+    pub fn domains_max(self) -> i64 {
+        match self {
+            Self::Free => 1,
+            Self::Pro => 10,
+            Self::Enterprise => DOMAINS_MAX,
+        }
     }
 
     /// Requests a second; `own` is the organization's own number, which counts on the enterprise plan only.

@@ -12,6 +12,10 @@ const ALIASES: &[(&str, &[&str])] = &[
     ("mail:read", &["emails:read"]),
     ("emails:list", &["emails:read"]),
     (
+        "domains:write",
+        &["domains:create", "domains:update", "domains:delete"],
+    ),
+    (
         "webhooks:write",
         &["webhooks:create", "webhooks:update", "webhooks:delete"],
     ),
@@ -26,6 +30,10 @@ impl Permissions {
     pub const KNOWN: &'static [&'static str] = &[
         "emails:send",
         "emails:read",
+        "domains:create",
+        "domains:read",
+        "domains:update",
+        "domains:delete",
         "webhooks:create",
         "webhooks:read",
         "webhooks:update",

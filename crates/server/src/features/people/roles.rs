@@ -33,13 +33,26 @@ impl Role {
             Self::Owner => ("owner", &["*"]),
             Self::Admin => (
                 "admin",
-                &["emails:*", "webhooks:*", "api-keys:*", "settings:*", "members:*"],
+                &[
+                    "emails:*",
+                    "domains:*",
+                    "webhooks:*",
+                    "api-keys:*",
+                    "settings:*",
+                    "members:*",
+                ],
             ),
             Self::Developer => (
                 "developer",
-                &["emails:*", "webhooks:*", "api-keys:*", "settings:read"],
+                &[
+                    "emails:*",
+                    "domains:*",
+                    "webhooks:*",
+                    "api-keys:*",
+                    "settings:read",
+                ],
             ),
-            Self::Analyst => ("analyst", &["emails:read", "webhooks:read"]),
+            Self::Analyst => ("analyst", &["emails:read", "domains:read", "webhooks:read"]),
             Self::Billing => ("billing", &[]),
         }
     }

@@ -44,16 +44,19 @@ pub enum Kind {
     KeyAge,
     /// Tell an event to the organization's security contact.
     Notice,
+    /// Look at what the DNS shows of a domain.
+    DomainCheck,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 6] = [
         Kind::Deliver,
         Kind::Event,
         Kind::Webhook,
         Kind::KeyAge,
         Kind::Notice,
+        Kind::DomainCheck,
     ];
 
     /// The kind as it is stored and labelled.
@@ -64,6 +67,7 @@ impl Kind {
             Self::Webhook => "webhook",
             Self::KeyAge => "key_age",
             Self::Notice => "notice",
+            Self::DomainCheck => "domain_check",
         }
     }
 
@@ -74,6 +78,7 @@ impl Kind {
             Self::Webhook => 2,
             Self::KeyAge => 3,
             Self::Notice => 4,
+            Self::DomainCheck => 5,
         }
     }
 }

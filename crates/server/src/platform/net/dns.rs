@@ -1,5 +1,6 @@
 //! Questions to the DNS, with answers that tell *no* from *not now*.
 
+use super::Guard;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -32,17 +33,35 @@ const QUESTIONS_PER_CONNECTION_MAX: usize = 512;
 /// may cost a connection.
 const ANSWERS_MAX: usize = 64;
 
+/// Port of name servers (RFC 1035 §4.2).
+pub const AUTHORITY_PORT: u16 = 53;
+
+/// Name servers of one domain that are asked, by name and by address.
+const AUTHORITIES_MAX: usize = 8;
+
 /// Where to ask.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct DnsConfig {
     /// Recursive name servers; empty means those of `/etc/resolv.conf`, with `/etc/hosts` in front.
     pub servers: Vec<SocketAddr>,
+    /// Port of the servers that have authority over a domain: [`AUTHORITY_PORT`] in the world.
+    pub authority_port: u16,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            authority_port: AUTHORITY_PORT,
+        }
+    }
 }
 
 /// A caching stub resolver. Clones share the cache.
 #[derive(Clone)]
 pub struct Dns {
     resolver: TokioResolver,
+    authority_port: u16,
 }
 
 /// Where a domain receives mail (RFC 5321 §5.1).
@@ -101,7 +120,84 @@ impl Dns {
         };
         limit(builder.options_mut());
         let resolver = builder.build().map_err(setup_error)?;
-        Ok(Dns { resolver })
+        Ok(Dns {
+            resolver,
+            authority_port: config.authority_port,
+        })
+    }
+
+    /// A resolver that asks the servers with authority over `name` themselves and keeps no answer: what it says is what is published
+    /// now. It follows no name into other zones.
+    ///
+    /// # Errors
+    /// [`DnsError`], not temporary when no zone below a public suffix holds the name.
+    pub async fn authority_over(&self, name: &str, guard: &Guard) -> Result<Dns, DnsError> {
+        let mut servers = Vec::new();
+        let mut unreachable = DnsError::NO_NAME;
+        for host in self.name_servers(name).await?.into_iter().take(AUTHORITIES_MAX) {
+            match self.lookup_ip(&host).await {
+                Ok(ips) => servers.extend(ips.into_iter().filter(|ip| guard.check(*ip).is_ok())),
+                Err(error) => unreachable = error,
+            }
+        }
+        servers.truncate(AUTHORITIES_MAX);
+        if servers.is_empty() {
+            return Err(unreachable);
+        }
+        let at = |ip| name_server(SocketAddr::new(ip, self.authority_port));
+        let servers = ResolverConfig::from_name_servers(servers.into_iter().map(at).collect());
+        let mut builder = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default());
+        let options = builder.options_mut();
+        limit(options);
+        options.use_hosts_file = ResolveHosts::Never;
+        options.recursion_desired = false;
+        options.cache_size = 0;
+        let resolver = builder.build().map_err(|_| DnsError::FAILED)?;
+        Ok(Dns {
+            resolver,
+            authority_port: self.authority_port,
+        })
+    }
+
+    /// The name servers of the nearest zone at or above `name` that is not a top-level domain.
+    async fn name_servers(&self, name: &str) -> Result<Vec<String>, DnsError> {
+        let mut zone = name;
+        loop {
+            match self.ask(zone, RecordType::NS).await {
+                Ok(answer) => {
+                    let records = answer.answers().iter();
+                    let names = records.filter_map(|record| match &record.data {
+                        RData::NS(server) => Some(host_name(&server.0)),
+                        _ => None,
+                    });
+                    let names: Vec<String> = names.collect();
+                    if !names.is_empty() {
+                        return Ok(names);
+                    }
+                }
+                Err(error) if error.temporary => return Err(error),
+                Err(_) => {}
+            }
+            match zone.split_once('.') {
+                Some((_, parent)) if parent.contains('.') => zone = parent,
+                _ => return Err(DnsError::NO_NAME),
+            }
+        }
+    }
+
+    /// The name that `name` is another name for, if it is one. It is not followed.
+    ///
+    /// # Errors
+    /// [`DnsError`] only while the answer can't be known.
+    pub async fn lookup_cname(&self, name: &str) -> Result<Option<String>, DnsError> {
+        match self.ask(name, RecordType::CNAME).await {
+            Ok(answer) => Ok(answer.answers().iter().find_map(|record| match &record.data {
+                RData::CNAME(target) => Some(host_name(&target.0)),
+                _ => None,
+            })),
+            Err(error) if error.temporary => Err(error),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Drops every kept answer: the names in it tell who was written to.
@@ -197,7 +293,8 @@ impl DnsError {
     const NO_RECORD: DnsError = DnsError::certain("the name has no record of this type");
     const NO_NAME: DnsError = DnsError::certain("the name does not exist");
     const BAD_NAME: DnsError = DnsError::certain("the name is not a domain name");
-    const SILENT: DnsError = DnsError::temporary("the name servers did not answer in time");
+    /// Nobody answered in time.
+    pub const SILENT: DnsError = DnsError::temporary("the name servers did not answer in time");
     const FAILED: DnsError = DnsError::temporary("the name servers could not answer");
 
     const fn certain(reason: &'static str) -> DnsError {

@@ -26,7 +26,7 @@ mod pool;
 #[cfg(test)]
 mod tests;
 
-pub use dns::{Dns, DnsConfig, DnsError, DnsSetupError, MxAnswer, MxHost};
+pub use dns::{AUTHORITY_PORT, Dns, DnsConfig, DnsError, DnsSetupError, MxAnswer, MxHost};
 pub use guard::{Guard, Refused};
 pub use http::{
     Answer, BODY_BYTES_MAX, EXCHANGE_TIMEOUT, HttpClient, HttpConfig, HttpFailure, Opening, Outgoing,

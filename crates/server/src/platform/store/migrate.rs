@@ -63,6 +63,7 @@ impl Schema {
             migration!("data", "0003_keys"),
             migration!("data", "0004_quota"),
             migration!("data", "0005_people"),
+            migration!("data", "0006_domains"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -79,6 +79,8 @@ pub enum Purpose {
     Jobs,
     /// Create organizations, list them for the operator.
     Operator,
+    /// List the published DKIM keys of all organizations, for the installation's zone.
+    Zone,
     /// Read and write wrapped keys.
     Keyring,
     /// Create partitions ahead of time.

@@ -6,6 +6,7 @@ use http::{Method, Request};
 use http_body_util::Full;
 use sealwright::entry::api::{Access, Code, document, routes};
 use sealwright::features::delivery::Category;
+use sealwright::features::domains::{self, RecordPurpose, RecordType, Shows};
 use sealwright::features::emails::{AttemptState, Kind, Status};
 use sealwright::features::events::Type;
 use sealwright::features::keys::Period;
@@ -150,6 +151,17 @@ fn every_enum_is_the_list_of_its_type() {
         ),
         ("AttemptState", names(&AttemptState::ALL.map(AttemptState::name))),
         ("BounceCategory", names(&Category::ALL.map(Category::name))),
+        (
+            "DnsRecordPurpose",
+            names(&RecordPurpose::ALL.map(RecordPurpose::name)),
+        ),
+        ("DnsRecordStatus", names(&Shows::ALL.map(Shows::name))),
+        ("DnsRecordType", names(&RecordType::ALL.map(RecordType::name))),
+        ("DomainKind", names(&["sending"])),
+        (
+            "DomainStatus",
+            names(&domains::Status::ALL.map(domains::Status::name)),
+        ),
         ("EmailStatus", names(&Status::ALL.map(Status::name))),
         ("EventPattern", webhooks::event_patterns()),
         ("EventType", names(&Type::ALL.map(Type::name))),
@@ -287,6 +299,7 @@ on_both_engines! {
         let house = House::start(engine).await;
         let people = People::of(&house, &house.account).await;
         let made = house.client.post("/v1/api-keys", &house.account.live, &json!({"name": "kept"})).await.expect(201);
+        let domains = house.client.get("/v1/domains", &house.account.live).await.expect(200);
         let document = told();
         let mut tried = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
@@ -296,6 +309,7 @@ on_both_engines! {
             let id = match path.as_str() {
                 "/v1/api-keys/{id}" => made["id"].as_str().unwrap(),
                 "/v1/members/{id}" => people.members[1].as_str(),
+                "/v1/domains/{id}" => domains["data"][0]["id"].as_str().unwrap(),
                 "/v1/settings" => "",
                 other => panic!("this test has nothing at {other} to change"),
             };
@@ -313,7 +327,7 @@ on_both_engines! {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 7 + 4 + 1);
+        assert_eq!(tried, 7 + 4 + 1 + 1);
         let kept = house.client.get(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap()), &house.account.live).await.expect(200);
         assert_eq!(kept["name"], "kept");
     }

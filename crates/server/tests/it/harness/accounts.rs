@@ -1,7 +1,7 @@
 //! Organizations with a verified domain and keys, made the way the command line makes them.
 
 use sealwright::features::domains;
-use sealwright::features::keys::{self, NewKey, Permissions, Restrictions, Style};
+use sealwright::features::keys::{self, Caller, NewKey, Permissions, Restrictions, Style};
 use sealwright::features::orgs::{self, NewOrg, Plan};
 use sealwright::id::OrgId;
 use sealwright::mode::Mode;
@@ -38,13 +38,15 @@ pub(crate) async fn account(platform: &Platform, name: &str, domain: &str) -> Ac
     .await
     .unwrap()
     .id;
-    let added = domains::add(platform, &org, domain).await.unwrap();
-    domains::assume_verified(platform, &org, domain).await.unwrap();
+    let added = domains::add(platform, &Caller::system(org.clone()), domain)
+        .await
+        .unwrap();
+    domains::assume_verified(platform, &org, &added.id).await.unwrap();
     Account {
         live: key(platform, &org, Mode::Live, &["*"]).await,
         test: key(platform, &org, Mode::Test, &["*"]).await,
+        dkim: added.dkim_record().unwrap(),
         domain: added.name,
-        dkim: (added.dkim_host, added.dkim_record),
         org,
     }
 }

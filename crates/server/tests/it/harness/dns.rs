@@ -6,6 +6,8 @@ use tokio::task::JoinHandle;
 
 /// Question types.
 pub(crate) const A: u16 = 1;
+pub(crate) const NS: u16 = 2;
+pub(crate) const CNAME: u16 = 5;
 pub(crate) const MX: u16 = 15;
 pub(crate) const TXT: u16 = 16;
 
@@ -18,6 +20,10 @@ pub(crate) enum Said {
     Hosts(Vec<(u16, String)>),
     /// One text, in strings of at most 255 octets.
     Text(String),
+    /// Several texts.
+    Texts(Vec<String>),
+    /// Another name: the target of a CNAME, or a name server.
+    Name(String),
     /// The name exists and has nothing of this type.
     Nothing,
     /// The name does not exist.
@@ -97,7 +103,9 @@ fn records(said: Said) -> (u8, Vec<Vec<u8>>) {
                 .map(|(preference, name)| mx(*preference, name))
                 .collect(),
         ),
-        Said::Text(text) => (0, vec![text.as_bytes().chunks(255).flat_map(counted).collect()]),
+        Said::Text(text) => (0, vec![strings(&text)]),
+        Said::Texts(texts) => (0, texts.iter().map(|text| strings(text)).collect()),
+        Said::Name(name) => (0, vec![labels(&name)]),
         Said::Nothing => (0, Vec::new()),
         Said::NoName => (3, Vec::new()),
         Said::Failure => (2, Vec::new()),
@@ -105,14 +113,18 @@ fn records(said: Said) -> (u8, Vec<Vec<u8>>) {
 }
 
 fn mx(preference: u16, name: &str) -> Vec<u8> {
-    let mut data = preference.to_be_bytes().to_vec();
-    data.extend(
-        name.split('.')
-            .filter(|label| !label.is_empty())
-            .flat_map(|label| counted(label.as_bytes())),
-    );
+    [preference.to_be_bytes().to_vec(), labels(name)].concat()
+}
+
+fn labels(name: &str) -> Vec<u8> {
+    let labels = name.split('.').filter(|label| !label.is_empty());
+    let mut data: Vec<u8> = labels.flat_map(|label| counted(label.as_bytes())).collect();
     data.push(0);
     data
+}
+
+fn strings(text: &str) -> Vec<u8> {
+    text.as_bytes().chunks(255).flat_map(counted).collect()
 }
 
 fn counted(octets: &[u8]) -> Vec<u8> {

@@ -14,7 +14,9 @@ mod wait;
 pub(crate) use accounts::{Account, account, key};
 pub(crate) use client::{Client, Reply, plain_get};
 
-pub(crate) use dns::{A as DNS_A, MX as DNS_MX, NameServer, Said, TXT as DNS_TXT};
+pub(crate) use dns::{
+    A as DNS_A, CNAME as DNS_CNAME, MX as DNS_MX, NS as DNS_NS, NameServer, Said, TXT as DNS_TXT,
+};
 pub(crate) use engine::{Database, Engine, postgres_folder};
 pub(crate) use house::{House, Setup, base_settings, events_of};
 pub(crate) use people::{AUDIENCE, ISSUER, People};

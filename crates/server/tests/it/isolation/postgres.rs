@@ -16,7 +16,7 @@ const SHARED: [&str; 5] = [
 ];
 
 /// Every right of the roles that cross organizations, as the migrations grant them. A new one is a decision to review.
-const SYSTEM_RIGHTS: [&str; 28] = [
+const SYSTEM_RIGHTS: [&str; 32] = [
     "sealwright.api_keys(created_at) SELECT",
     "sealwright.api_keys(digest_sealed) SELECT",
     "sealwright.api_keys(domain_restrictions) SELECT",
@@ -30,6 +30,10 @@ const SYSTEM_RIGHTS: [&str; 28] = [
     "sealwright.api_keys(rate_period_s) SELECT",
     "sealwright.api_keys(rate_requests) SELECT",
     "sealwright.api_keys(revoked_at) SELECT",
+    "sealwright.dkim_keys(domain_id) SELECT",
+    "sealwright.dkim_keys(org_id) SELECT",
+    "sealwright.dkim_keys(public_record) SELECT",
+    "sealwright.dkim_keys(selector) SELECT",
     "sealwright.jobs SELECT",
     "sealwright.jobs(attempt) UPDATE",
     "sealwright.jobs(epoch) UPDATE",
@@ -328,7 +332,6 @@ async fn across_organizations_nothing_is_allowed_beyond_what_the_migrations_gran
         "idempotency",
         "webhooks",
         "webhook_deliveries",
-        "dkim_keys",
         "domains",
         "email_tags",
         "members",
@@ -337,6 +340,7 @@ async fn across_organizations_nothing_is_allowed_beyond_what_the_migrations_gran
         is_refused(&system, &format!("SELECT 1 FROM sealwright.{table}")).await;
     }
     is_refused(&system, "SELECT name FROM sealwright.api_keys").await;
+    is_refused(&system, "SELECT private_sealed FROM sealwright.dkim_keys").await;
     is_refused(&system, "UPDATE sealwright.jobs SET org_id = org_id RETURNING 1").await;
     is_refused(&system, "DELETE FROM sealwright.jobs RETURNING 1").await;
 }

@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::Full;
+use sealwright::features::domains;
+use sealwright::features::keys::Caller;
 use serde_json::{Map, Value, json};
 
 /// In every refused value; must be in no refusal.
@@ -293,7 +295,8 @@ on_both_engines! {
     async fn a_sender_of_an_unverified_domain_is_refused(engine: Engine) {
         let house = House::start(engine).await;
         let other = crate::harness::account(&house.platform, "Other", "other.example").await;
-        sealwright::features::domains::add(&house.platform, &house.account.org, "pending.example").await.unwrap();
+        let operator = Caller::system(house.account.org.clone());
+        domains::add(&house.platform, &operator, "pending.example").await.unwrap();
         for from in [
             "a@stranger.example".to_owned(),
             "a@pending.example".to_owned(),

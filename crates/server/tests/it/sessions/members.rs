@@ -149,7 +149,6 @@ on_both_engines! {
             json!({"domainRestrictions": ["house.example"]}),
             json!({"expiresAt": "2100-01-01"}),
             json!({"rateLimit": {"requests": 10, "period": "second"}}),
-            json!({"mode": "test"}),
             json!({"permissions": ["members:*"]}),
         ] {
             let mut new = json!({"permissions": ["*"], "allPermissions": true});
@@ -158,6 +157,8 @@ on_both_engines! {
             let refused = house.client.post("/v1/members", made["key"].as_str().unwrap(), &member).await;
             assert_eq!(refused.refusal(403).0, "forbidden_escalation", "{restriction}");
         }
+        let refused = house.client.post("/v1/members", &house.account.test, &member).await;
+        assert_eq!(refused.refusal(403).0, "forbidden");
         house.client.post("/v1/members", &house.account.live, &member).await.expect(201);
     }
 

@@ -70,7 +70,11 @@ impl DnsServer {
     /// A resolver that asks this server alone.
     pub(super) fn resolver(&self) -> Dns {
         let servers = vec![self.address];
-        Dns::new(DnsConfig { servers }).unwrap()
+        Dns::new(DnsConfig {
+            servers,
+            ..DnsConfig::default()
+        })
+        .unwrap()
     }
 
     /// How often a question came in.

@@ -1,0 +1,115 @@
+//! Keys take turns, without a gap and without a step of the domain's owner.
+
+use super::{DAY, Town};
+use crate::harness::{Engine, on_both_engines};
+use http::Method;
+use sealwright::clock::Clock;
+use serde_json::{Value, json};
+
+/// Host and text of every key that is published.
+fn keys(domain: &Value, zone: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for record in domain["dnsRecords"].as_array().unwrap() {
+        if record["purpose"] != "dkim" {
+            continue;
+        }
+        let field = |name: &str| record[name].as_str().unwrap().to_owned();
+        let text = if record["type"] == "TXT" {
+            field("value")
+        } else {
+            let label = field("value").replace(".mail.operator.example", "\t");
+            let line = zone.lines().find(|line| line.starts_with(&label)).unwrap();
+            line.split('"').skip(1).step_by(2).collect()
+        };
+        found.push((field("host"), text));
+    }
+    found
+}
+
+fn selectors(message: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(message).replace("\r\n", "");
+    let tags = text.split("; s=").skip(1);
+    tags.map(|rest| rest.split(';').next().unwrap().trim().to_owned())
+        .collect()
+}
+
+async fn verdict(message: &[u8], keys: &[(String, String)]) -> String {
+    sealwright::entry::dev::dkim::verdict(message, keys).await
+}
+
+on_both_engines! {
+    async fn the_next_key_signs_and_the_old_one_is_shown_for_14_days(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let town = Town::start(engine, Some("mail.operator.example"), &clock).await;
+        let domain = town.added_and_verified().await;
+        let old = keys(&domain, &town.zone().await);
+        let first = town.send().await.expect(200)["id"].as_str().unwrap().to_owned();
+        let before = town.received(&first).await;
+        assert_eq!(selectors(&before), ["sw1"]);
+        clock.advance(DAY / 24);
+        let rotated = town.act(&domain, "rotate-dkim").await.expect(200);
+        assert_eq!(rotated["dkimSelector"], "sw2");
+        clock.advance(DAY / 24);
+        let second = town.send().await.expect(200)["id"].as_str().unwrap().to_owned();
+        let after = town.received(&second).await;
+        assert_eq!(selectors(&after), ["sw2"]);
+        for message in [&before, &after] {
+            assert_eq!(verdict(message, &old).await, "pass", "what was signed before and after is verified");
+        }
+        assert_eq!(keys(&domain, &town.zone().await), old, "nobody had to publish anything");
+        let keys_later = async || keys(&domain, &town.zone().await);
+        town.later(DAY * 13, &domain, "13 days later", |it| it["checkedAt"] != rotated["checkedAt"]).await;
+        assert_eq!(keys_later().await, old);
+        let seen = town.get(&domain).await;
+        town.later(DAY * 2, &domain, "15 days later", |it| it["checkedAt"] != seen["checkedAt"]).await;
+        let new = keys_later().await;
+        assert_ne!(new[0], old[0], "the retired key is destroyed, and another waits in its place");
+        assert_eq!(new[1..], old[1..]);
+    }
+
+    async fn keys_change_by_themselves_after_180_days_but_only_to_one_that_is_shown(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let town = Town::start(engine, None, &clock).await;
+        let domain = town.added_and_verified().await;
+        let second = domain["dnsRecords"][1].clone();
+        town.shown.remove(second["host"].as_str().unwrap());
+        town.verify(&domain).await;
+        assert_eq!(town.act(&domain, "rotate-dkim").await.refusal(409).0, "record_unpublished");
+        let late = town.later(DAY * 181, &domain, "looked at", |it| it["checkedAt"] != domain["checkedAt"]).await;
+        let late = town.later(DAY * 2, &domain, "looked at again", |it| it["checkedAt"] != late["checkedAt"]).await;
+        assert_eq!((&late["status"], &late["dkimSelector"]), (&json!("verified"), &json!("sw1")), "it goes on signing");
+        town.shown.publish(&second);
+        town.later(DAY * 2, &domain, "the next key signs", |it| it["dkimSelector"] == "sw2").await;
+    }
+
+    async fn mail_bears_a_second_signature_on_request(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let town = Town::start(engine, None, &clock).await;
+        let domain = town.added_and_verified().await;
+        let path = format!("/v1/domains/{}", domain["id"].as_str().unwrap());
+        let live = &town.house.account.live;
+        let change = async |ed25519: bool| {
+            let body = json!({"ed25519": ed25519}).to_string();
+            town.house.client.call(Method::PATCH, &path, live, body).await.expect(200)
+        };
+        let changed = change(true).await;
+        assert_eq!(keys(&changed, "").len(), 6, "{changed:#}");
+        let sent = async || {
+            clock.advance(DAY / 24);
+            let id = town.send().await.expect(200)["id"].as_str().unwrap().to_owned();
+            town.received(&id).await
+        };
+        assert_eq!(selectors(&sent().await), ["sw1"], "nobody could verify the other one yet");
+        town.shown.publish_all(&changed);
+        town.verify(&domain).await;
+        let message = sent().await;
+        assert_eq!(selectors(&message), ["sw1", "sw1e"]);
+        let all = keys(&changed, "");
+        assert_eq!(verdict(&message, &all).await, "pass", "the verdict is on both");
+        let mut another = all.clone();
+        another[3].1.clone_from(&all[4].1);
+        assert!(verdict(&message, &another).await.starts_with("fail"), "the second signature is by the second key");
+        change(false).await;
+        assert_eq!(selectors(&sent().await), ["sw1"]);
+    }
+}

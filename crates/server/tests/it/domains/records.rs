@@ -1,0 +1,110 @@
+//! What is said of records that are not as they should be, and the records as zone files.
+
+use super::{NAME, Town, free_port};
+use crate::harness::{DNS_CNAME, DNS_MX, DNS_TXT, Engine, Said, eventually, on_both_engines};
+use sealwright::clock::Clock;
+use serde_json::{Value, json};
+use std::process::{Command, Stdio};
+
+/// The first record of a purpose.
+fn record<'a>(domain: &'a Value, purpose: &str) -> &'a Value {
+    let records = domain["dnsRecords"].as_array().unwrap();
+    records
+        .iter()
+        .find(|record| record["purpose"] == purpose)
+        .unwrap()
+}
+
+on_both_engines! {
+    async fn each_record_says_what_was_found_and_what_to_do(engine: Engine) {
+        let town = Town::start(engine, Some("mail.operator.example"), &Clock::System).await;
+        let domain = town.added_and_verified().await;
+        let texts = |texts: &[&str]| Said::Texts(texts.iter().map(|text| (*text).to_owned()).collect());
+        let (dkim, bounce, dmarc) = (format!("sw1._domainkey.{NAME}"), format!("bounce.{NAME}"), format!("_dmarc.{NAME}"));
+        let include = "v=spf1 include:spf.mail.operator.example ~all";
+        let above = "_dmarc.example";
+        let cases = [
+            ("spf", NAME, DNS_TXT, texts(&["v=spf1 mx -all", "unrelated"]), "failed", "add include:spf.mail.operator.example"),
+            ("spf", NAME, DNS_TXT, texts(&[include, "v=spf1 -all"]), "failed", "one SPF record only"),
+            ("spf", NAME, DNS_TXT, texts(&["V=SPF1 +include:SPF.mail.operator.example. -all"]), "verified", ""),
+            ("spf", NAME, DNS_TXT, texts(&["v=spf10 include:spf.mail.operator.example"]), "missing", "publish this TXT"),
+            ("dkim", dkim.as_str(), DNS_CNAME, Said::Name("elsewhere.example".into()), "failed", "let it lead to sw1."),
+            ("dkim", dkim.as_str(), DNS_CNAME, Said::Nothing, "missing", "publish this CNAME"),
+            ("return_path", bounce.as_str(), DNS_CNAME, Said::Name("other.example".into()), "failed", "let it lead to bounce.mail.operator.example"),
+            ("dmarc", dmarc.as_str(), DNS_TXT, texts(&["v=DMARC1; p=maybe"]), "failed", "none, quarantine or reject"),
+            ("dmarc", dmarc.as_str(), DNS_TXT, texts(&["v=DMARC1; p=none", "v=DMARC1; p=reject"]), "failed", "one DMARC record only"),
+            ("dmarc", dmarc.as_str(), DNS_TXT, texts(&["v=DMARC1 ; p = reject ; rua=mailto:a@b.example"]), "verified", ""),
+            ("dmarc", dmarc.as_str(), DNS_TXT, Said::Nothing, "missing", "publish this TXT"),
+        ];
+        for (purpose, host, kind, said, status, advice) in cases {
+            town.shown.set(host, kind, said.clone());
+            let seen = town.verify(&domain).await;
+            let record = record(&seen, purpose);
+            assert_eq!(record["status"], status, "{purpose} {said:?}: {record:#}");
+            assert!(record["advice"].as_str().unwrap_or_default().contains(advice), "{purpose} {said:?}: {record:#}");
+            town.shown.publish_all(&domain);
+        }
+        // The policy of a domain above counts (RFC 9989), but not one of a top-level domain.
+        town.shown.remove(&dmarc);
+        town.shown.text(above, "v=DMARC1; p=reject");
+        assert_eq!(town.verify(&domain).await["dmarcStatus"], "missing");
+    }
+
+    async fn without_a_zone_the_owner_publishes_keys_and_hosts(engine: Engine) {
+        let town = Town::start(engine, None, &Clock::System).await;
+        let domain = town.added_and_verified().await;
+        let records = domain["dnsRecords"].as_array().unwrap();
+        let kinds: Vec<&str> = records.iter().map(|record| record["type"].as_str().unwrap()).collect();
+        assert_eq!(kinds, ["TXT", "TXT", "TXT", "TXT", "TXT", "MX", "TXT"]);
+        assert_eq!(record(&domain, "spf")["value"], "v=spf1 a:out.house.example ~all");
+        let host = format!("bounce.{NAME}");
+        town.shown.set(&host, DNS_MX, Said::Hosts(vec![(10, "mx.elsewhere.example".into())]));
+        let seen = town.verify(&domain).await;
+        assert_eq!((&seen["returnPathStatus"], &seen["verified"]), (&json!("failed"), &json!(true)));
+        let answer = crate::harness::plain_get(town.house.admin_address().unwrap(), "/zone").await;
+        assert_eq!(answer, "domains.zone is not set\n");
+    }
+
+    /// A name server of another make serves both files as they are, and by its answers the domain is verified.
+    async fn knot_serves_the_zone_files(engine: Engine) {
+        let town = Town::start(engine, Some("mail.operator.example"), &Clock::System).await;
+        let domain = town.add().await;
+        let path = format!("/v1/domains/{}/dns", domain["id"].as_str().unwrap());
+        let file = town.house.client.get(&path, &town.house.account.live).await;
+        assert_eq!((file.status.as_u16(), file.header("content-type")), (200, "text/dns"));
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let head = |zone: &str| format!(
+            "$ORIGIN {zone}.\n@ 60 IN SOA ns.hosting.example. a.{zone}. 1 60 60 600 60\n@ 60 IN NS ns.hosting.example.\n"
+        );
+        let zones = [
+            (NAME, format!("{}{}", head(NAME), file.text())),
+            ("mail.operator.example", format!("{}{}", head("mail.operator.example"), town.zone().await)),
+            ("hosting.example", format!("{}ns 60 IN A 127.0.0.1\n", head("hosting.example"))),
+        ];
+        let at = folder.path().display();
+        let mut config = format!("server:\n  listen: 127.0.0.1@{port}\n  rundir: {at}\ndatabase:\n  storage: {at}\nzone:\n");
+        for (zone, text) in &zones {
+            std::fs::write(folder.path().join(format!("{zone}.zone")), text).unwrap();
+            config += &format!("  - domain: {zone}\n    storage: {at}\n    file: {zone}.zone\n");
+        }
+        let path = folder.path().join("knot.conf");
+        std::fs::write(&path, config).unwrap();
+        let mut knot = Command::new("knotd").arg("-c").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+            .expect("knotd is missing: run tools/install-test-deps.sh");
+        let mut house = town.house;
+        house.stop().await;
+        let mut settings = house.config.clone();
+        settings.net.name_servers = vec![([127, 0, 0, 1], port).into()];
+        settings.net.authority_port = port;
+        house.restart(settings, sealwright::app::Roles::ALL).await;
+        let path = format!("/v1/domains/{}/verify", domain["id"].as_str().unwrap());
+        let seen = eventually("knot answers", async || {
+            let seen = house.client.call(http::Method::POST, &path, &house.account.live, "").await.expect(200);
+            (seen["verified"] == true).then_some(seen)
+        }).await;
+        assert_eq!(seen["missingRecords"], json!([]), "{seen:#}");
+        knot.kill().unwrap();
+        knot.wait().unwrap();
+    }
+}
