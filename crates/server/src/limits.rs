@@ -44,6 +44,12 @@ pub const H2_RESETS_MAX: u32 = 100;
 pub const H2_PENDING_RESETS_MAX: usize = 20;
 /// Streams that a client may make us reset (CVE-2025-8671).
 pub const H2_LOCAL_RESETS_MAX: usize = 50;
+/// Frames of one HTTP/2 connection that ask for nothing, such as PING and SETTINGS (CVE-2019-9512, CVE-2019-9515): so many at first…
+pub const H2_IDLE_FRAMES_MAX: u32 = 1_000;
+/// …and again for each answer that was taken…
+pub const H2_IDLE_FRAMES_PER_REQUEST: u32 = 100;
+/// …and for each piece of one, which may open two windows and be measured by a ping.
+pub const H2_IDLE_FRAMES_PER_PIECE: u32 = 4;
 /// Bytes of an HTTP/2 stream that may be on their way to us.
 pub const H2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// Bytes of all HTTP/2 streams of a connection that may be on their way to us.

@@ -1,7 +1,8 @@
 //! One connection, from its first byte to its end.
 
 use super::exchange::{Door, exchange};
-use super::life::{Ending, Heard, Life};
+use super::heard::Heard;
+use super::life::{Ending, Life};
 use super::patience::Drained;
 use super::peer::network_of;
 use super::slots::Slot;

@@ -1,6 +1,7 @@
 //! One request and its answer, as the edge sees them: whose it is, whether it may, how fast it comes, and what every answer bears.
 
 use super::forwarded::{self, Malformed};
+use super::framing::REFUSED_METHOD;
 use super::life::{Life, Underway};
 use super::patience::Paced;
 use super::turns::Turn;
@@ -64,6 +65,12 @@ impl Door {
 
     /// Whose the request is, and its turn.
     fn admit(&self, request: &Request<Incoming>) -> Result<(Peer, Turn), Problem> {
+        if request.method().as_str() == REFUSED_METHOD
+            && let Some(flaw) = self.life.flaw()
+        {
+            self.count_refused("malformed");
+            return Err(Problem::invalid(flaw.param(), flaw.advice()));
+        }
         let client = forwarded::client(self.address, request.headers(), &self.shared.options.trusted);
         let address = client.map_err(|Malformed(header)| {
             self.count_refused("forwarded");

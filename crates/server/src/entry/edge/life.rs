@@ -9,14 +9,13 @@
 )]
 
 use super::Pace;
+use super::framing::Flaw;
 use super::tls::Version;
-use crate::limits::H2_RESETS_MAX;
+use crate::limits::{
+    H2_IDLE_FRAMES_MAX, H2_IDLE_FRAMES_PER_PIECE, H2_IDLE_FRAMES_PER_REQUEST, H2_RESETS_MAX,
+};
 use std::collections::HashMap;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -33,6 +32,8 @@ pub(super) enum Ending {
     SlowReader,
     /// More requests were given up than waited for.
     Resets,
+    /// Frames came that ask for nothing, and hardly a request.
+    IdleFrames,
 }
 
 impl Ending {
@@ -44,6 +45,7 @@ impl Ending {
             Self::SlowHead => "slow_head",
             Self::SlowReader => "slow_reader",
             Self::Resets => "resets",
+            Self::IdleFrames => "idle_frames",
         }
     }
 
@@ -51,7 +53,7 @@ impl Ending {
     pub(super) fn is_gentle(self) -> bool {
         match self {
             Self::Idle | Self::Shed => true,
-            Self::SlowHead | Self::SlowReader | Self::Resets => false,
+            Self::SlowHead | Self::SlowReader | Self::Resets | Self::IdleFrames => false,
         }
     }
 }
@@ -70,12 +72,15 @@ struct State {
     idle_since: Instant,
     /// When the first byte of a head came that is not complete yet; HTTP/1 only.
     head_since: Option<Instant>,
+    /// Why the last head was refused; HTTP/1 only.
+    flaw: Option<Flaw>,
     /// Whether something written has not left yet.
     is_flushing: bool,
     /// When the last piece of each answer under way was taken.
     answers: HashMap<u64, Instant>,
     next: u64,
     resets_left: u32,
+    idle_frames_left: u32,
     ending: Option<Ending>,
 }
 
@@ -86,10 +91,12 @@ impl Life {
             was_used: false,
             idle_since: Instant::now(),
             head_since: None,
+            flaw: None,
             is_flushing: false,
             answers: HashMap::new(),
             next: 0,
             resets_left: H2_RESETS_MAX,
+            idle_frames_left: H2_IDLE_FRAMES_MAX,
             ending: None,
         };
         Arc::new(Self {
@@ -139,16 +146,43 @@ impl Life {
         }
     }
 
-    /// Bytes came in.
-    fn heard(&self) {
+    /// A part of a head is there.
+    pub(super) fn head_began(&self) {
         let mut state = self.state();
-        if state.requests == 0 && state.head_since.is_none() {
-            state.head_since = Some(Instant::now());
+        if state.requests == 0 {
+            state.head_since.get_or_insert_with(Instant::now);
         }
     }
 
+    /// A head was refused, so the request that comes last stands for it.
+    pub(super) fn refuse(&self, flaw: Flaw) {
+        self.state().flaw = Some(flaw);
+    }
+
+    /// Why a head was refused, once one was.
+    pub(super) fn flaw(&self) -> Option<Flaw> {
+        self.state().flaw
+    }
+
+    /// Frames came that ask for nothing; `false` when those were too many, and the connection ends.
+    pub(super) fn may_send_frames(&self, count: u32) -> bool {
+        let mut state = self.state();
+        state.idle_frames_left = state.idle_frames_left.saturating_sub(count);
+        let may = state.idle_frames_left > 0;
+        drop(state);
+        if !may {
+            self.end(Ending::IdleFrames);
+        }
+        may
+    }
+
+    /// Whether something written has not left yet.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.state().is_flushing
+    }
+
     /// Bytes are on their way out, or the last of them left.
-    fn said(&self, version: Version, is_flushing: bool) {
+    pub(super) fn said(&self, version: Version, is_flushing: bool) {
         let mut state = self.state();
         state.is_flushing = is_flushing;
         // On HTTP/2 it may be the answer to a ping, which is no use of a connection.
@@ -197,13 +231,23 @@ impl State {
             let oldest = self.answers.values().min()?;
             return Some((Ending::SlowReader, *oldest + pace.answer_stall));
         }
-        if self.is_flushing {
-            return None; // the socket's own patience counts
+        // The socket's own patience counts for an answer. Who has not asked yet has none to take.
+        if self.is_flushing && self.was_used {
+            return None;
         }
-        let idle = if self.was_used { pace.keep_alive } else { pace.head };
-        let idle = (Ending::Idle, self.idle_since + idle);
-        let head = self.head_since.map(|since| (Ending::SlowHead, since + pace.head));
-        Some(head.filter(|head| head.1 <= idle.1).unwrap_or(idle))
+        let idle = self.idle_since + if self.was_used { pace.keep_alive } else { pace.head };
+        let Some(since) = self.head_since else {
+            return Some((Ending::Idle, idle));
+        };
+        Some((Ending::SlowHead, idle.min(since + pace.head)))
+    }
+
+    /// A client that takes answers may send more of what asks for nothing: it opens windows, it pings while it waits.
+    fn allow_frames(&mut self, count: u32) {
+        self.idle_frames_left = self
+            .idle_frames_left
+            .saturating_add(count)
+            .min(H2_IDLE_FRAMES_MAX);
     }
 }
 
@@ -217,7 +261,9 @@ pub(super) struct Underway {
 impl Underway {
     /// A piece of the answer was taken, or the answer begins.
     pub(super) fn progress(&self) {
-        self.life.state().answers.insert(self.id, Instant::now());
+        let mut state = self.life.state();
+        state.answers.insert(self.id, Instant::now());
+        state.allow_frames(H2_IDLE_FRAMES_PER_PIECE);
     }
 
     /// The answer was taken whole.
@@ -235,6 +281,7 @@ impl Drop for Underway {
         // Giving up is free for the client and work for us (CVE-2023-44487, CVE-2025-8671): who does it has to wait for as many others.
         if self.is_done {
             state.resets_left = state.resets_left.saturating_add(1).min(H2_RESETS_MAX);
+            state.allow_frames(H2_IDLE_FRAMES_PER_REQUEST);
         } else {
             state.resets_left = state.resets_left.saturating_sub(1);
         }
@@ -246,71 +293,21 @@ impl Drop for Underway {
     }
 }
 
-/// Tells the connection's life when bytes come and go.
-pub(super) struct Heard<S> {
-    stream: S,
-    version: Version,
-    life: Arc<Life>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<S> Heard<S> {
-    pub(super) fn new(stream: S, version: Version, life: Arc<Life>) -> Self {
-        Self {
-            stream,
-            version,
-            life,
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let step = Pin::new(&mut self.stream).poll_read(context, buffer);
-        // On HTTP/2 frames come and go between requests that say nothing of a head.
-        if self.version == Version::Http1 && buffer.filled().len() > before {
-            self.life.heard();
-        }
-        step
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Heard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.life.said(self.version, true);
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.life.said(self.version, true);
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let step = Pin::new(&mut self.stream).poll_flush(context);
-        if step.is_ready() && self.life.state().is_flushing {
-            self.life.said(self.version, false);
-        }
-        step
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    #[tokio::test]
+    async fn what_nobody_asked_for_keeps_no_connection_that_never_made_a_request() {
+        let head = std::time::Duration::from_millis(50);
+        let life = Life::new(Pace {
+            head,
+            ..Pace::default()
+        });
+        life.begin();
+        let began = Instant::now();
+        life.said(Version::Http2, true);
+        assert_eq!(life.watch().await, Ending::Idle);
+        assert!(began.elapsed() >= head);
     }
 }

@@ -1,8 +1,8 @@
 //! The edge: listeners, TLS, and the limits of a connection.
 //!
 //! A connection passes these stations: a slot (`slots`: all together, and by network); the PROXY header, where one is due (`proxy`);
-//! the TLS handshake (`tls`, `certificates`); HTTP/1.1 or HTTP/2 with bounded heads and streams (`connection`), watched for as long as
-//! it lives (`life`, `patience`). A request on it gets its [`Peer`] (`forwarded`), a turn (`turns`), and the headers that every
+//! the TLS handshake (`tls`, `certificates`); HTTP/1.1 in its strict form (`framing`) or HTTP/2, with bounded heads and streams
+//! (`connection`), watched for as long as it lives (`life`, `heard`, `frames`, `patience`). A request on it gets its [`Peer`] (`forwarded`), a turn (`turns`), and the headers that every
 //! answer bears (`exchange`). `acme` obtains certificates; `plain` is what port 80 answers.
 //!
 //! Deliberately not here: keys, organizations and their limits (`entry/api`), and floods that fill the line before they reach us.
@@ -15,6 +15,9 @@ mod certificates;
 mod connection;
 mod exchange;
 mod forwarded;
+mod frames;
+mod framing;
+mod heard;
 mod life;
 mod patience;
 mod peer;

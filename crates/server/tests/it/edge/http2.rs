@@ -1,7 +1,7 @@
 //! What HTTP/2 lets a client do cheaply and a server pay for.
 
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, REFUSED_STREAM,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, REFUSED_STREAM,
     RST_STREAM, Raw, SETTINGS, WINDOW_UPDATE, frame, get,
 };
 use super::{Stage, ask};
@@ -169,4 +169,47 @@ async fn a_head_that_is_too_large_is_refused_and_the_connection_lives() {
     assert_ne!(refused.kind, GOAWAY);
     assert_eq!(refused.stream, 1);
     assert!(raw.settle().await);
+}
+
+#[tokio::test]
+async fn frames_that_ask_for_nothing_end_their_connection() {
+    let stage = Stage::start(|_| {}).await;
+    let floods = [
+        frame(PING, 0, 0, b"--ping--"),
+        frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff]),
+        frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+        frame(0xfa, 0, 0, b"of no known kind"),
+    ];
+    for (count, flood) in (1..).zip(floods) {
+        let mut raw = Raw::open(&stage, "127.0.0.1").await;
+        assert!(raw.send(&frame(HEADERS, END_HEADERS, 1, &get("/wait"))).await);
+        assert!(
+            raw.send(&flood.repeat(900)).await && raw.settle().await,
+            "kind {}",
+            flood[3]
+        );
+        assert_eq!(stage.closed("idle_frames"), count - 1);
+        // It may be gone before all of it is taken.
+        raw.send(&flood.repeat(200)).await;
+        while raw.read().await.is_some() {}
+        assert_eq!(stage.closed("idle_frames"), count, "kind {}", flood[3]);
+    }
+}
+
+#[tokio::test]
+async fn a_request_now_and_then_keeps_no_flood_going_but_answers_may_be_watched() {
+    let stage = Stage::start(|_| {}).await;
+    for (pings, rounds) in [(90, 40..=40), (300, 3..=8)] {
+        let mut raw = Raw::open(&stage, "127.0.0.1").await;
+        let mut round = 0;
+        while round < 40
+            && raw.send(&frame(PING, 0, 0, b"--ping--").repeat(pings)).await
+            && raw.settle().await
+        {
+            let begin = frame(HEADERS, END_HEADERS | END_STREAM, 2 * round + 1, &get("/peer"));
+            assert!(raw.send(&begin).await && raw.until(&[DATA]).await.is_some());
+            round += 1;
+        }
+        assert!(rounds.contains(&round), "{round} rounds of {pings} pings");
+    }
 }

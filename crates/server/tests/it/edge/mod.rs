@@ -5,6 +5,7 @@ mod acme;
 mod connections;
 mod forwarded;
 mod frames;
+mod framing;
 mod http2;
 mod pace;
 mod plain;

@@ -33,29 +33,30 @@ async fn a_connection_that_asks_for_nothing_is_closed() {
 }
 
 #[tokio::test]
-async fn a_head_that_trickles_in_is_cut_off() {
+async fn a_head_that_trickles_in_is_cut_off_be_it_the_first_or_a_later_one() {
     let stage = quick().await;
-    let mut slow = stage.tls("127.0.0.1").await;
-    // Used once, so that it is the head's deadline that counts and not the first request's.
-    ask(&mut slow, "/peer", "").await.unwrap();
-    let (mut reading, mut writing) = tokio::io::split(slow);
-    let trickle = tokio::spawn(async move {
-        writing
-            .write_all(b"GET /peer HTTP/1.1\r\nhost: localhost\r\n")
-            .await
-            .unwrap();
-        for number in 0..100 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            let field = format!("x-{number}: y\r\n");
-            if writing.write_all(field.as_bytes()).await.is_err() {
-                return number;
-            }
+    for (is_used, count) in [(false, 1), (true, 2)] {
+        let mut slow = stage.tls("127.0.0.1").await;
+        if is_used {
+            ask(&mut slow, "/peer", "").await.unwrap();
         }
-        panic!("a hundred fields were taken in five seconds");
-    });
-    assert!(said_until_closed(&mut reading).await.is_empty());
-    assert_eq!(stage.closed("slow_head"), 1);
-    assert!(trickle.await.unwrap() < 60);
+        let (mut reading, mut writing) = tokio::io::split(slow);
+        let trickle = tokio::spawn(async move {
+            let begin = b"GET /peer HTTP/1.1\r\nhost: localhost\r\n";
+            writing.write_all(begin).await.unwrap();
+            for number in 0..100 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let field = format!("x-{number}: y\r\n");
+                if writing.write_all(field.as_bytes()).await.is_err() {
+                    return number;
+                }
+            }
+            panic!("a hundred fields were taken in five seconds");
+        });
+        assert!(said_until_closed(&mut reading).await.is_empty());
+        assert_eq!((stage.closed("slow_head"), stage.closed("idle")), (count, 0));
+        assert!(trickle.await.unwrap() < 60);
+    }
 }
 
 #[tokio::test]
