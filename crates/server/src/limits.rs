@@ -22,6 +22,8 @@ pub const BODY_BYTES_PER_SECOND_MIN: u32 = 500;
 pub const BODY_GRACE: Duration = Duration::from_secs(10);
 /// Time that an answer may stay untaken, whole or the rest of it.
 pub const ANSWER_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of answers that may wait for their readers at once; those that fit into one piece are not counted.
+pub const ANSWERS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Time for a request's body to arrive.
 pub const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes of a body on the plain listener that are searched for keys.

@@ -7,6 +7,7 @@ use crate::entry::edge::acme::{Acme, Challenges, Folder, Proof};
 use crate::entry::edge::{
     self, Certificates, Files, Listener, Options, Pace, Tls, TlsSettingError, Transport, Trusted, plain,
 };
+use crate::limits::ANSWERS_BYTES_MAX;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
 use crate::platform::net::{Dns, Guard, HttpClient, HttpConfig};
@@ -110,6 +111,7 @@ impl Listeners<'_> {
             connections_max,
             connections_per_network_max,
             requests_max,
+            answers_bytes_max: ANSWERS_BYTES_MAX,
             trusted: Trusted::new(trusted_proxies),
             proxy_protocol,
             pace: Pace::default(),

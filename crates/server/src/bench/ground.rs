@@ -144,7 +144,8 @@ pub(super) struct Ground {
 impl Ground {
     pub(super) async fn prepare(options: &Options) -> Result<Self, BenchError> {
         let folder = Folder::make(options.folder.as_deref())?;
-        let authority = Authority::in_folder(&folder.0).map_err(failed("the certificates"))?;
+        let authority =
+            Authority::in_folder(&folder.0, Clock::System.now()).map_err(failed("the certificates"))?;
         let postgres = match options.engine {
             Engine::Sqlite => None,
             Engine::Postgres => {

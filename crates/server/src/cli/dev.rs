@@ -71,7 +71,7 @@ impl Dev {
             ));
         }
         std::fs::create_dir_all(&self.data).map_err(Failure::of)?;
-        let authority = Authority::in_folder(&self.data).map_err(Failure::of)?;
+        let authority = Authority::in_folder(&self.data, Clock::System.now()).map_err(Failure::of)?;
         let sink_options = SinkOptions {
             hostname: "outbox.localhost".into(),
             ..SinkOptions::default()

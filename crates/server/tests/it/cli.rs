@@ -4,6 +4,7 @@ use crate::harness::{
     Client, DNS_A, DNS_NS, DNS_TXT, Database, Engine, NameServer, Pairs, Said, Spawned, base_settings,
     eventually, lines, on_both_engines, refusal, run,
 };
+use sealwright::clock::Clock;
 use sealwright::entry::edge::Authority;
 use sealwright::platform::dev::sink::{Sink, SinkOptions};
 use serde_json::{Value, json};
@@ -23,7 +24,7 @@ struct Installation {
 impl Installation {
     async fn new(engine: Engine) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::in_folder(folder.path()).unwrap();
+        let authority = Authority::in_folder(folder.path(), Clock::System.now()).unwrap();
         let database = match engine {
             Engine::Sqlite => None,
             Engine::Postgres => Some(Database::create().await),

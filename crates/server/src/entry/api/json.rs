@@ -4,12 +4,14 @@
 //! typed value; fields that the type does not have are refused with their place.
 
 use super::Problem;
+use crate::entry::edge::TooSlow;
 use crate::limits::{JSON_DEPTH_MAX, REQUEST_BODY_TIMEOUT};
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -73,9 +75,14 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> R
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => {
             Err(Problem::too_large(bytes_max))
         }
+        Ok(Err(error)) if is_too_slow(&*error) => Err(Problem::too_slow()),
         Ok(Err(_)) => Err(Problem::not_json("the request body could not be read to its end")),
         Err(_) => Err(Problem::too_slow()),
     }
+}
+
+fn is_too_slow(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| (*error).source()).any(<dyn Error>::is::<TooSlow>)
 }
 
 /// Reads on for a while without keeping anything: a client that is still writing when the connection closes never sees the refusal.
@@ -296,6 +303,34 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         parse::<Outer>(text.as_bytes()).map_or_else(|problem| format!("{problem:?}"), |_| "accepted".into())
+    }
+
+    /// A body that crawled, as the edge tells it.
+    struct Crawling;
+
+    impl axum::body::HttpBody for Crawling {
+        type Data = Bytes;
+        type Error = TooSlow;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, TooSlow>>> {
+            std::task::Poll::Ready(Some(Err(TooSlow)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_crawled_is_refused_for_that_and_not_for_its_json() {
+        let headers = HeaderMap::from_iter([(
+            header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/json"),
+        )]);
+        let refused = read(&headers, Body::new(Crawling), 100).await.err().unwrap();
+        assert!(
+            format!("{refused:?}").starts_with("RequestTimeout"),
+            "{refused:?}"
+        );
     }
 
     #[test]

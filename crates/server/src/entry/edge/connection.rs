@@ -17,6 +17,7 @@ use crate::platform::jobs::Stop;
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use std::error::Error;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,10 +127,11 @@ where
     let ending = loop {
         tokio::select! {
             ended = serving.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-                return life.ending();
+                let Err(error) = ended else {
+                    return life.ending();
+                };
+                tracing::debug!(%error, "a connection ended early");
+                return life.ending().or_else(|| ended_by_library(&*error));
             }
             ending = life.watch() => break ending,
             () = stop.wait(), if !is_stopping => {
@@ -144,6 +146,20 @@ where
         let _ = timeout(GOODBYE_TIMEOUT, serving).await;
     }
     Some(ending)
+}
+
+/// Why the HTTP/2 library ended a connection, if it did that by itself.
+fn ended_by_library(error: &(dyn Error + 'static)) -> Option<Ending> {
+    let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+    let error = causes.find_map(|error| error.downcast_ref::<h2::Error>())?;
+    let reason = error
+        .reason()
+        .filter(|_| error.is_go_away() && error.is_library())?;
+    Some(if reason == h2::Reason::ENHANCE_YOUR_CALM {
+        Ending::Http2Flood
+    } else {
+        Ending::Http2Error
+    })
 }
 
 /// Deadlines of heads and of kept connections are the connection's life's, so hyper's own are off.

@@ -1,5 +1,6 @@
 //! One request and its answer, as the edge sees them: whose it is, whether it may, how fast it comes, and what every answer bears.
 
+use super::backlog::Room;
 use super::forwarded::{self, Malformed};
 use super::framing::REFUSED_METHOD;
 use super::life::{Life, Underway};
@@ -89,6 +90,13 @@ impl Door {
         Ok((peer, turn))
     }
 
+    /// Room for an answer that may have to wait for its reader.
+    fn room(&self, response: &Response, peer: &Peer) -> Option<Room> {
+        let bytes = usize::try_from(response.body().size_hint().lower()).unwrap_or(usize::MAX);
+        let backlog = &self.shared.backlog;
+        (bytes > PIECE_BYTES_MAX).then(|| backlog.make_room(peer.network(), bytes, &self.life))
+    }
+
     /// Calls the router; a body that crawls is refused in its name.
     async fn call(&self, request: Request<Incoming>, peer: Peer) -> Response {
         let (head, body) = request.into_parts();
@@ -113,8 +121,12 @@ pub(super) async fn exchange(
 ) -> Result<Response<Answer>, Infallible> {
     let mut underway = door.life.request();
     let is_head = request.method() == Method::HEAD;
-    let (mut response, turn) = match door.admit(&request) {
-        Ok((peer, turn)) => (door.call(request, peer).await, Some(turn)),
+    let (mut response, held) = match door.admit(&request) {
+        Ok((peer, turn)) => {
+            let response = door.call(request, peer).await;
+            let room = door.room(&response, &peer);
+            (response, Some((turn, room)))
+        }
         Err(problem) => (answer(&problem, None, &door.shared.options.clock), None),
     };
     let headers = response.headers_mut();
@@ -135,7 +147,7 @@ pub(super) async fn exchange(
         body,
         rest: Bytes::new(),
         underway,
-        _turn: turn,
+        _held: held,
     }))
 }
 
@@ -156,7 +168,8 @@ pub(super) struct Answer {
     /// What is left of the last frame.
     rest: Bytes,
     underway: Underway,
-    _turn: Option<Turn>,
+    /// The request's turn, and the answer's room.
+    _held: Option<(Turn, Option<Room>)>,
 }
 
 impl Answer {

@@ -34,6 +34,12 @@ pub(super) enum Ending {
     Resets,
     /// Frames came that ask for nothing, and hardly a request.
     IdleFrames,
+    /// The HTTP/2 library had enough: of resets, or of what else it counts.
+    Http2Flood,
+    /// The rules of HTTP/2 were broken.
+    Http2Error,
+    /// Its answers stayed untaken, and others needed the room.
+    Backlog,
 }
 
 impl Ending {
@@ -46,6 +52,9 @@ impl Ending {
             Self::SlowReader => "slow_reader",
             Self::Resets => "resets",
             Self::IdleFrames => "idle_frames",
+            Self::Http2Flood => "http2_flood",
+            Self::Http2Error => "http2_error",
+            Self::Backlog => "backlog",
         }
     }
 
@@ -53,7 +62,13 @@ impl Ending {
     pub(super) fn is_gentle(self) -> bool {
         match self {
             Self::Idle | Self::Shed => true,
-            Self::SlowHead | Self::SlowReader | Self::Resets | Self::IdleFrames => false,
+            Self::SlowHead
+            | Self::SlowReader
+            | Self::Resets
+            | Self::IdleFrames
+            | Self::Http2Flood
+            | Self::Http2Error
+            | Self::Backlog => false,
         }
     }
 }

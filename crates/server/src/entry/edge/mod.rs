@@ -2,8 +2,8 @@
 //!
 //! A connection passes these stations: a slot (`slots`: all together, and by network); the PROXY header, where one is due (`proxy`);
 //! the TLS handshake (`tls`, `certificates`); HTTP/1.1 in its strict form (`framing`) or HTTP/2, with bounded heads and streams
-//! (`connection`), watched for as long as it lives (`life`, `heard`, `frames`, `patience`). A request on it gets its [`Peer`] (`forwarded`), a turn (`turns`), and the headers that every
-//! answer bears (`exchange`). `acme` obtains certificates; `plain` is what port 80 answers.
+//! (`connection`), watched for as long as it lives (`life`, `heard`, `frames`, `patience`). A request on it gets its [`Peer`] (`forwarded`), a turn (`turns`), the headers that every answer
+//! bears (`exchange`), and room for its answer until that is taken (`backlog`). `acme` obtains certificates; `plain` is what port 80 answers.
 //!
 //! Deliberately not here: keys, organizations and their limits (`entry/api`), and floods that fill the line before they reach us.
 
@@ -11,6 +11,7 @@ pub mod acme;
 pub mod plain;
 
 mod authority;
+mod backlog;
 mod certificates;
 mod connection;
 mod exchange;
@@ -29,16 +30,19 @@ mod x509;
 
 pub use authority::Authority;
 pub use certificates::{Certificates, Files, Pair, measure};
+pub(in crate::entry) use patience::TooSlow;
 pub use peer::{Peer, Scheme, Trusted};
 pub use tls::{Tls, TlsSettingError, server_config};
 
 use crate::clock::Clock;
 use crate::limits::{
-    ANSWER_STALL_TIMEOUT, BODY_BYTES_PER_SECOND_MIN, BODY_GRACE, KEEP_ALIVE_TIMEOUT, REQUEST_HEAD_TIMEOUT,
+    ANSWER_STALL_TIMEOUT, ANSWERS_BYTES_MAX, BODY_BYTES_PER_SECOND_MIN, BODY_GRACE, KEEP_ALIVE_TIMEOUT,
+    REQUEST_HEAD_TIMEOUT,
 };
 use crate::metrics::{KindLabel, Metrics};
 use crate::platform::jobs::Stop;
 use axum::Router;
+use backlog::Backlog;
 use connection::Connection;
 use life::Life;
 use peer::network_of;
@@ -108,6 +112,8 @@ pub struct Options {
     pub connections_per_network_max: usize,
     /// Requests under way at once.
     pub requests_max: usize,
+    /// Bytes of answers that may wait for their readers at once.
+    pub answers_bytes_max: usize,
     /// Who is believed about whom they speak for.
     pub trusted: Trusted,
     /// Whether every connection begins with a PROXY header from a trusted proxy.
@@ -128,6 +134,7 @@ impl Options {
             connections_per_network_max: connections_max,
             // Twice, because a network gets no more than half.
             requests_max: connections_max.saturating_mul(2),
+            answers_bytes_max: ANSWERS_BYTES_MAX,
             trusted: Trusted::default(),
             proxy_protocol: false,
             pace: Pace::default(),
@@ -149,6 +156,7 @@ struct Shared {
     options: Options,
     slots: Arc<Slots>,
     turns: Arc<Turns>,
+    backlog: Arc<Backlog>,
 }
 
 impl Shared {
@@ -170,6 +178,7 @@ impl Listener {
             transport,
             slots: Slots::new(options.connections_max, options.connections_per_network_max),
             turns: Turns::new(options.requests_max),
+            backlog: Backlog::new(options.answers_bytes_max),
             options,
         };
         Ok(Self {

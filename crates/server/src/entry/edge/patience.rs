@@ -33,7 +33,7 @@ pub(super) struct Paced<B> {
 /// The body crawled.
 #[derive(Debug, thiserror::Error)]
 #[error("the request body arrives too slowly")]
-pub(super) struct TooSlow;
+pub(in crate::entry) struct TooSlow;
 
 impl<B> Paced<B> {
     /// The body, and a flag that tells afterwards whether it was too slow.

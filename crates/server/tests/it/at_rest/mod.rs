@@ -18,6 +18,7 @@ use bytes::Bytes;
 use canaries::Canaries;
 use http::{Method, Request};
 use http_body_util::Full;
+use sealwright::clock::Clock;
 use sealwright::entry::edge::Authority;
 use sealwright::platform::dev::sink::{Sink, SinkOptions};
 use serde_json::json;
@@ -43,7 +44,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        let authority = Authority::in_folder(&data).unwrap();
+        let authority = Authority::in_folder(&data, Clock::System.now()).unwrap();
         let database = match engine {
             Engine::Sqlite => None,
             Engine::Postgres => Some(Database::create().await),

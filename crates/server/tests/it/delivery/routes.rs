@@ -3,6 +3,7 @@
 use super::standing_clock;
 use crate::harness::{DNS_A as A, DNS_MX as MX};
 use crate::harness::{Engine, House, NameServer, Said, Setup, events_of, eventually, on_both_engines};
+use sealwright::clock::Clock;
 use sealwright::entry::edge::{self, Authority};
 use sealwright::platform::dev::sink::{Moment, Sink, SinkOptions, SinkScript, Verdict};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -141,7 +142,7 @@ on_both_engines! {
 }
 
 fn tls_sink(folder: &std::path::Path) -> SinkOptions {
-    let authority = Authority::in_folder(folder).unwrap();
+    let authority = Authority::in_folder(folder, Clock::System.now()).unwrap();
     let settings = sealwright::config::Settings::default()
         .with("server.tls_cert", authority.cert.display().to_string())
         .unwrap()

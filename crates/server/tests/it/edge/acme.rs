@@ -51,7 +51,7 @@ struct Pebble {
 impl Pebble {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::in_folder(folder.path()).unwrap();
+        let authority = Authority::in_folder(folder.path(), Clock::System.now()).unwrap();
         let names = NameServer::start(|_, kind| match kind {
             crate::harness::DNS_A => Said::Addresses(vec![Ipv4Addr::LOCALHOST]),
             _ => Said::Nothing,
@@ -217,7 +217,7 @@ async fn a_certificate_is_renewed_when_two_thirds_of_its_life_are_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_first_certificate_the_server_runs_and_says_that_it_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
-    let authority = Authority::in_folder(folder.path()).unwrap();
+    let authority = Authority::in_folder(folder.path(), Clock::System.now()).unwrap();
     let house = without_certificate(free_port(), &authority).start().await;
     eventually("an order has failed", async || {
         (orders(&house, "failed") == 1).then_some(())

@@ -79,6 +79,27 @@ async fn requests_given_up_before_they_are_looked_at_end_their_connection() {
             assert_eq!(frame.number(4), ENHANCE_YOUR_CALM);
         }
     }
+    eventually("the flood is counted", async || {
+        (stage.closed("http2_flood") == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_breaks_the_rules_is_cut_off_and_counted() {
+    let stage = Stage::start(|_| {}).await;
+    let mut raw = Raw::open(&stage, "127.0.0.1").await;
+    assert!(raw.settle().await);
+    // A stream that a client may not begin (RFC 9113 §5.1.1).
+    assert!(
+        raw.send(&frame(HEADERS, END_HEADERS | END_STREAM, 2, &get("/peer")))
+            .await
+    );
+    assert!(raw.until(&[GOAWAY]).await.is_some());
+    eventually("it is counted", async || {
+        (stage.closed("http2_error") == 1).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+use sealwright::clock::Clock;
 use sealwright::config::Settings;
 use sealwright::entry::edge::{Authority, Listener, Options, Peer, Tls, Transport};
 use sealwright::metrics::{KindLabel, Metrics};
@@ -56,7 +57,7 @@ impl Stage {
 
     pub(crate) async fn start_with(tls_min: &str, change: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::in_folder(folder.path()).unwrap();
+        let authority = Authority::in_folder(folder.path(), Clock::System.now()).unwrap();
         let settings = [
             ("server.tls_cert", authority.cert.display().to_string()),
             ("server.tls_key", authority.key.display().to_string()),

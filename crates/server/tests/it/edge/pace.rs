@@ -182,3 +182,27 @@ async fn pings_do_not_keep_an_idle_connection_open() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn answers_that_nobody_takes_make_room_for_those_that_are_taken() {
+    let stage = Stage::start(|options| options.answers_bytes_max = 3 * super::BIG_BYTES).await;
+    let big = b"GET /big HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let mut slow = Vec::new();
+    for count in 1..=4 {
+        let mut stream = stage.tls("127.0.0.2").await;
+        stream.write_all(big).await.unwrap();
+        let mut first = [0];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(stage.closed("backlog"), u64::from(count > 3));
+        slow.push(stream);
+    }
+    let mut quick = stage.tls("127.0.0.3").await;
+    quick.write_all(big).await.unwrap();
+    assert!(said_until_closed(&mut quick).await.len() > super::BIG_BYTES);
+    assert_eq!(stage.closed("backlog"), 2);
+    let mut taken = Vec::new();
+    for stream in &mut slow {
+        taken.push(said_until_closed(stream).await.len() >= super::BIG_BYTES);
+    }
+    assert_eq!(taken, [false, false, true, true], "the oldest go first");
+}

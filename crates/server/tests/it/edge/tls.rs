@@ -5,6 +5,7 @@ use crate::harness::{Engine, House, Setup, eventually, plain_get, stays};
 use http::Method;
 use rustls::pki_types::ServerName;
 use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
+use sealwright::clock::Clock;
 use sealwright::entry::edge::Authority;
 use sealwright::metrics::KindLabel;
 use std::path::Path;
@@ -164,7 +165,7 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_live_on(
     let mut old = open(&house, &house.authority).await.unwrap();
     assert_eq!(ask(&mut old, "/healthz", "").await.unwrap().status(), "200");
     let folder = tempfile::tempdir().unwrap();
-    let new = Authority::in_folder(folder.path()).unwrap();
+    let new = Authority::in_folder(folder.path(), Clock::System.now()).unwrap();
     assert!(open(&house, &new).await.is_err());
     replace(&new.cert, &house.authority.cert);
     replace(&new.key, &house.authority.key);
@@ -182,7 +183,7 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_old_ones_live_on(
 async fn a_pair_that_does_not_fit_changes_nothing() {
     let house = House::start(Engine::Sqlite).await;
     let folder = tempfile::tempdir().unwrap();
-    let other = Authority::in_folder(folder.path()).unwrap();
+    let other = Authority::in_folder(folder.path(), Clock::System.now()).unwrap();
     for (number, content) in [std::fs::read(&other.key).unwrap(), b"nonsense".to_vec()]
         .iter()
         .enumerate()

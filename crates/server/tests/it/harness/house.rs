@@ -77,7 +77,7 @@ impl Setup {
             Engine::Sqlite => None,
             Engine::Postgres => Some(Database::create().await),
         };
-        let authority = Authority::in_folder(folder.path()).unwrap();
+        let authority = Authority::in_folder(folder.path(), Clock::System.now()).unwrap();
         let sink = Sink::start(SocketAddr::from(([127, 0, 0, 1], 0)), self.sink.clone()).unwrap();
         let route = self.is_routed.then(|| sink.addr());
         let pairs = base_settings(folder.path(), &authority, database.as_ref(), route);

@@ -5,6 +5,7 @@ use super::rows;
 use crate::harness::{
     Client, Database, Engine, Pairs, Receiver, Spawned, base_settings, eventually, lines, on_both_engines,
 };
+use sealwright::clock::Clock;
 use sealwright::entry::edge::Authority;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -22,7 +23,7 @@ struct Installation {
 impl Installation {
     fn new(database: Option<&Database>, is_routed: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::in_folder(folder.path()).unwrap();
+        let authority = Authority::in_folder(folder.path(), Clock::System.now()).unwrap();
         let route = is_routed.then_some(MAIL_HOST);
         let mut settings = base_settings(folder.path(), &authority, database, route);
         for (key, value) in [
