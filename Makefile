@@ -8,7 +8,7 @@ help: ## list these verbs
 run: ## build and start a development server: HTTPS on this machine, captured outbox, keys printed once
 	cargo run --locked -p sealwright -- dev
 
-test: ## install what the tests need, then everything: checks, Rust on both engines, SDK, browser, independent verifiers, firewall, crashes
+test: ## install what the tests need, then everything: checks, Rust on both engines, SDK, browser, independent verifiers, firewall, edge, crashes
 	tools/install-test-deps.sh
 	@$(MAKE) --no-print-directory check
 	tools/test-rust.sh
@@ -16,6 +16,7 @@ test: ## install what the tests need, then everything: checks, Rust on both engi
 	tools/test-browser.sh
 	tools/cross-checks.sh
 	tools/test-waf.sh
+	tools/test-edge.sh
 	tools/test-crash.sh
 
 check: deny ## formatting, lints, dependencies

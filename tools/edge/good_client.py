@@ -1,13 +1,15 @@
 """A client that keeps to the rules, from an address of its own, and how long it waits while others do not.
 
 It asks a hundred times a second at most, and comes back with a new connection every tenth time, so that a server which serves only those
-who are in already is found out. What is judged is a ratio between an attack and the quiet before and after it on the same machine. The
-attacker runs on that machine too, which may have two processors, and the server is a debug build: there is a floor below which a ratio
-says nothing.
+who are in already is found out. What is judged is a ratio between an attack and the quiet before and after it on the same machine: of the
+99th percentiles of all seconds, the median. So a second in which the machine was busy with something else does not decide, and an attack
+that is felt in most seconds does. The attacker runs on that machine too, which may have two processors, and the server is a debug build:
+a few milliseconds on top are the processor's, not the server's.
 """
 
 import http.client
 import math
+import statistics
 import subprocess
 import time
 from contextlib import contextmanager
@@ -16,8 +18,9 @@ from system import die_with_parent
 
 ADDRESS = "127.0.0.2"
 RATIO_MAX = 2
-FLOOR_MS = 50
-QUIET_S = 1.5
+FLOOR_MS = 10
+QUIET_WINDOWS = 2
+WINDOW_S = 1
 ASK_EVERY_S = 0.01
 NEW_CONNECTION_EVERY = 10
 ANSWER_SECONDS_MAX = 10
@@ -31,10 +34,17 @@ class GoodClient:
         self._context = server.tls("http/1.1")
         self._headers = {"Authorization": f"Bearer {server.key}"}
 
-    def measure(self, seconds):
-        """The 99th percentile of the waits, in milliseconds, and what went wrong. Leaves no connection open."""
-        waits, errors = [], []
-        end = time.monotonic() + seconds
+    def measure(self, windows):
+        """The 99th percentile of the waits in each window, in milliseconds, and what went wrong. Leaves no connection open."""
+        percentiles, errors = [], []
+        for _ in range(windows):
+            percentiles.append(self._window(errors))
+        self.close()
+        return percentiles, errors
+
+    def _window(self, errors):
+        waits = []
+        end = time.monotonic() + WINDOW_S
         while time.monotonic() < end:
             began = time.monotonic()
             try:
@@ -45,8 +55,7 @@ class GoodClient:
             took = time.monotonic() - began
             waits.append(took * 1000)
             time.sleep(max(0.0, ASK_EVERY_S - took))
-        self.close()
-        return sorted(waits)[math.ceil(len(waits) * 0.99) - 1], errors
+        return sorted(waits)[math.ceil(len(waits) * 0.99) - 1]
 
     def _ask(self):
         if self._asked % NEW_CONNECTION_EVERY == 0:
@@ -88,16 +97,16 @@ def attacker(*command, quietly=True):
 def is_unmoved(verdicts, server, name, attack, seconds):
     """Judges what an attack, a function that gives a context, does to a good client; returns what the context gave."""
     client = GoodClient(server)
-    before, errors = client.measure(QUIET_S)
+    before, errors = client.measure(QUIET_WINDOWS)
     with attack() as given:
         time.sleep(GROW_S)
-        amid, errors_amid = client.measure(seconds)
-    after, errors_after = client.measure(QUIET_S)
+        amid, errors_amid = client.measure(seconds // WINDOW_S)
+    after, errors_after = client.measure(QUIET_WINDOWS)
     errors += errors_amid + errors_after
-    quiet = max(before, after)
+    quiet, felt = statistics.median(before + after), statistics.median(amid)
     verdicts.holds(
         f"{name}: p99 of a good client within {RATIO_MAX} times the quiet one and {FLOOR_MS} ms",
-        not errors and amid <= RATIO_MAX * quiet + FLOOR_MS,
-        f"{amid:.1f} ms, {quiet:.1f} ms when quiet" + (f", {len(errors)} errors, first {errors[0]}" if errors else ""),
+        not errors and felt <= RATIO_MAX * quiet + FLOOR_MS,
+        f"{felt:.1f} ms ({max(amid):.1f} in the worst second), {quiet:.1f} ms when quiet" + (f", {len(errors)} errors, first {errors[0]}" if errors else ""),
     )
     return given

@@ -79,10 +79,10 @@ class Server:
                     return int(float(line.split()[-1]))
         return 0
 
-    def resident_kib(self):
-        """Memory of the process, as the kernel counts it."""
+    def resident_kib(self, field="VmRSS"):
+        """Memory of the process, as the kernel counts it: now, or at its most (`VmHWM`)."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{field}:"))
 
     def tls(self, *protocols):
         """A client's side of TLS that trusts this server."""
