@@ -19,6 +19,7 @@ from system import die_with_parent
 ADDRESS = "127.0.0.2"
 RATIO_MAX = 2
 FLOOR_MS = 10
+TRIES_MAX = 2
 QUIET_WINDOWS = 2
 WINDOW_S = 1
 ASK_EVERY_S = 0.01
@@ -95,7 +96,20 @@ def attacker(*command, quietly=True):
 
 
 def is_unmoved(verdicts, server, name, attack, seconds):
-    """Judges what an attack, a function that gives a context, does to a good client; returns what the context gave."""
+    """Judges what an attack, a function that gives a context, does to a good client; returns what the context gave.
+
+    What looks like a failure is tried once more: an effect of the attack comes back, that of another program on the machine does not.
+    """
+    for _ in range(TRIES_MAX):
+        given, is_good, detail = attacked(server, attack, seconds)
+        if is_good:
+            break
+    verdicts.holds(f"{name}: p99 of a good client within {RATIO_MAX} times the quiet one and {FLOOR_MS} ms", is_good, detail)
+    return given
+
+
+def attacked(server, attack, seconds):
+    """What the attack's context gave, whether the client was served well, and what it waited."""
     client = GoodClient(server)
     before, errors = client.measure(QUIET_WINDOWS)
     with attack() as given:
@@ -104,9 +118,7 @@ def is_unmoved(verdicts, server, name, attack, seconds):
     after, errors_after = client.measure(QUIET_WINDOWS)
     errors += errors_amid + errors_after
     quiet, felt = statistics.median(before + after), statistics.median(amid)
-    verdicts.holds(
-        f"{name}: p99 of a good client within {RATIO_MAX} times the quiet one and {FLOOR_MS} ms",
-        not errors and felt <= RATIO_MAX * quiet + FLOOR_MS,
-        f"{felt:.1f} ms ({max(amid):.1f} in the worst second), {quiet:.1f} ms when quiet" + (f", {len(errors)} errors, first {errors[0]}" if errors else ""),
-    )
-    return given
+    detail = f"{felt:.1f} ms ({max(amid):.1f} in the worst second), {quiet:.1f} ms when quiet"
+    if errors:
+        detail += f", {len(errors)} errors, first {errors[0]}"
+    return given, not errors and felt <= RATIO_MAX * quiet + FLOOR_MS, detail

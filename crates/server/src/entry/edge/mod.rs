@@ -2,8 +2,9 @@
 //!
 //! A connection passes these stations: a slot (`slots`: all together, and by network); the PROXY header, where one is due (`proxy`);
 //! the TLS handshake (`tls`, `certificates`); HTTP/1.1 in its strict form (`framing`) or HTTP/2, with bounded heads and streams
-//! (`connection`), watched for as long as it lives (`life`, `heard`, `frames`, `patience`). A request on it gets its [`Peer`] (`forwarded`), a turn (`turns`), the headers that every answer
-//! bears (`exchange`), and room for its answer until that is taken (`backlog`). `acme` obtains certificates; `plain` is what port 80 answers.
+//! (`connection`), watched for as long as it lives (`life`, `heard`, `frames`, `patience`). A request on it gets its [`Peer`]
+//! (`forwarded`), a turn (`turns`), the headers that every answer bears (`exchange`), and room for its answer until that is taken
+//! (`backlog`). `acme` obtains certificates; `plain` is what port 80 answers.
 //!
 //! Deliberately not here: keys, organizations and their limits (`entry/api`), and floods that fill the line before they reach us.
 
