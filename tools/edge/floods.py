@@ -12,7 +12,7 @@ FLOOD = Path(__file__).with_name("flood.py")
 # How many seconds each is measured.
 FLOODS = (("Rapid Reset", ["resets"], 5), ("CONTINUATION", ["continuations"], 5), ("SETTINGS and PING", ["settings", "pings"], 5))
 # What one connection may get rid of before it notices that it was ended: mostly what the sockets between us hold, some megabytes.
-FRAMES_MAX = {"resets": 50_000, "continuations": 50_000, "settings": 300_000, "pings": 300_000}
+FRAMES_MAX = {"resets": 10_000, "continuations": 50_000, "settings": 300_000, "pings": 300_000}
 # Which of the server's counters say that it was the server who ended them.
 COUNTED_AS = {
     "resets": ("resets", "http2_flood"), "continuations": ("http2_flood", "http2_error"),
