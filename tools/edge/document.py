@@ -6,9 +6,11 @@ and none is blocked for its tries.
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import defaultdict
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -22,14 +24,16 @@ SECONDS_MAX = 60
 
 def judge(verdicts, certificates):
     verdicts.part("schemathesis on /v1/openapi.json")
-    with serving(certificates, SERVER_TRUSTED_PROXIES="127.0.0.1/32") as server, tempfile.TemporaryDirectory() as folder:
+    settings = {"SERVER_TRUSTED_PROXIES": "127.0.0.1/32", "NET_NAME_SERVERS": empty_dns()}
+    with serving(certificates, **settings) as server, tempfile.TemporaryDirectory() as folder:
         report, answers = run(server, Path(folder))
         with urlopen(f"https://localhost:{server.port}/v1/openapi.json", context=server.tls("http/1.1")) as answer:
             document = json.load(answer)
     verdicts.holds("every operation was asked", report["complete"] and report["operations"]["tested"] == report["operations"]["total"],
                    f"{report['operations']['tested']} operations, {report['test_cases']['generated']} requests")
     verdicts.holds("schemathesis had no errors of its own", not report["errors"], "; ".join(map(str, report["errors"]))[:500])
-    names = {what["operationId"] for ways in document["paths"].values() for what in ways.values()} - {"getOpenApi"}
+    # Keys take turns only where the DNS shows them.
+    names = {what["operationId"] for ways in document["paths"].values() for what in ways.values()} - {"getOpenApi", "rotateDkim"}
     unanswered = {name for name in names if not any(status < 300 for status in answers[name])}
     verdicts.holds("every operation succeeded at least once", not unanswered, ", ".join(sorted(unanswered)))
     failures = [(name, status) for name, all_of_it in answers.items() for status in all_of_it if status >= 500]
@@ -37,6 +41,22 @@ def judge(verdicts, certificates):
     verdicts.holds("answers and refusals are as the document says", not report["failures"])
     for failure in report["failures"]:
         verdicts.tell(f"{failure['code']} {failure['title']}: {', '.join(failure['operations'])}")
+
+
+def empty_dns():
+    """The address of a name server by which no name exists: domains are asked about, and nothing leaves this machine."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 0))
+
+    def answer():
+        while True:
+            query, client = sock.recvfrom(1500)
+            question = query[12 : query.index(0, 12) + 5]
+            # A response with recursion, NXDOMAIN, one question and nothing else (RFC 1035 section 4.1.1).
+            sock.sendto(query[:2] + b"\x81\x83\x00\x01" + bytes(6) + question, client)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return "{}:{}".format(*sock.getsockname())
 
 
 def issuer(server):
