@@ -2,6 +2,7 @@ import { checkCallOptions } from './arguments.js';
 import type { CallOptions } from './arguments.js';
 import { ApiKeys } from './resources/api-keys.js';
 import type { KeyMode, Permission } from './resources/api-keys.js';
+import { Domains } from './resources/domains.js';
 import { Emails } from './resources/emails.js';
 import type { EmailDefaults } from './resources/emails.js';
 import { Secrets } from './resources/secrets.js';
@@ -25,6 +26,8 @@ export interface Caller {
 export class Sealwright<Defaults extends EmailDefaults = object> {
   /** Send messages and read what has become of them. */
   readonly emails: Emails<Defaults>;
+  /** Add the domains to send from, and see what the DNS shows of them. */
+  readonly domains: Domains;
   /** Manage the endpoints that events are delivered to. */
   readonly webhooks: Webhooks;
   /** Make, change, rotate and delete API keys. */
@@ -40,6 +43,7 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
     const settings = resolveSettings(apiKey, options, process.env);
     this.#transport = new Transport(settings);
     this.emails = new Emails(this.#transport, settings.defaults);
+    this.domains = new Domains(this.#transport);
     this.webhooks = new Webhooks(this.#transport);
     this.apiKeys = new ApiKeys(this.#transport);
     this.settings = new Settings(this.#transport);

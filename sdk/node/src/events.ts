@@ -112,8 +112,20 @@ export type ApiKeyExposedEvent = Envelope<
 >;
 export type ApiKeyRotationDueEvent = Envelope<'api_key.rotation_due', KeyFields & { ageDays: number; rotationDueAt: string }>;
 
+/** What events about a domain tell of it. */
+interface DomainFields {
+  domainId: string;
+  name: string;
+  /** Hosts of DKIM records that the DNS does not show as they should be. Absent when all are there. */
+  missingRecords?: string[];
+}
+/** The domain may send. */
+export type DomainVerifiedEvent = Envelope<'domain.verified', DomainFields>;
+/** The domain may send no more, or never could: its key has not been in the DNS for too long. */
+export type DomainFailedEvent = Envelope<'domain.failed', DomainFields>;
+
 /** Events about the account rather than a message; their data is described in the API reference. */
-export type AccountEvent = Envelope<'domain.verified' | 'alert.fired', Record<string, unknown>>;
+export type AccountEvent = Envelope<'alert.fired', Record<string, unknown>>;
 
 /** All events known to this version. A newer server may send others: keep a `default` branch. */
 export type WebhookEvent =
@@ -134,6 +146,8 @@ export type WebhookEvent =
   | SuppressionDeletedEvent
   | ApiKeyExposedEvent
   | ApiKeyRotationDueEvent
+  | DomainVerifiedEvent
+  | DomainFailedEvent
   | AccountEvent;
 
 export type WebhookEventType = WebhookEvent['type'];

@@ -19,6 +19,7 @@ export type { ClientErrorCode, ErrorCode, ServerErrorCode } from './errors.js';
 export type * from './events.js';
 export type { Page, PageQuery } from './page.js';
 export type * from './resources/api-keys.js';
+export type * from './resources/domains.js';
 export type * from './resources/emails.js';
 export type * from './resources/secrets.js';
 export type * from './resources/settings.js';

@@ -32,6 +32,12 @@ interface WireRequest {
   readonly isRepeatable: boolean;
 }
 
+/** What came back, read to its end. */
+interface Answer {
+  readonly response: Response;
+  readonly text: string;
+}
+
 /** Speaks HTTP for the resources: authorization, time limits, retries, errors. */
 export class Transport {
   // A private field, so that printing a client doesn't print its key.
@@ -43,7 +49,19 @@ export class Transport {
 
   /** Does the call, again where that is safe and useful, and returns the JSON object of the answer. */
   async request(call: Call): Promise<object> {
-    const request = this.#prepare(call);
+    const answer = await this.#answer(call, 'application/json');
+    return parseAnswer(answer, call.idempotencyKey);
+  }
+
+  /** Does a call whose answer is a text of this media type. */
+  async requestText(call: Call, mediaType: string): Promise<string> {
+    // A refusal is JSON here, too.
+    const answer = await this.#answer(call, `${mediaType}, application/json`);
+    return textOf(answer, mediaType);
+  }
+
+  async #answer(call: Call, accept: string): Promise<Answer> {
+    const request = this.#prepare(call, accept);
     for (let triesMade = 1; ; triesMade += 1) {
       try {
         return await this.#try(request, call.signal);
@@ -55,9 +73,9 @@ export class Transport {
     }
   }
 
-  #prepare(call: Call): WireRequest {
+  #prepare(call: Call, accept: string): WireRequest {
     const headers: Record<string, string> = {
-      Accept: 'application/json',
+      Accept: accept,
       'User-Agent': `sealwright-node/${VERSION}`,
     };
     if (call.isAnonymous !== true) headers['Authorization'] = `Bearer ${this.#settings.apiKey}`;
@@ -82,13 +100,13 @@ export class Transport {
     });
   }
 
-  async #try(request: WireRequest, signal: AbortSignal | undefined): Promise<object> {
-    const { response, text } = await this.#exchange(request, signal);
-    if (response.ok) return parseAnswer(response, text, request.idempotencyKey);
-    throw answeredError(response, text, request.idempotencyKey);
+  async #try(request: WireRequest, signal: AbortSignal | undefined): Promise<Answer> {
+    const answer = await this.#exchange(request, signal);
+    if (answer.response.ok) return answer;
+    throw answeredError(answer, request.idempotencyKey);
   }
 
-  async #exchange(request: WireRequest, signal: AbortSignal | undefined): Promise<{ response: Response; text: string }> {
+  async #exchange(request: WireRequest, signal: AbortSignal | undefined): Promise<Answer> {
     const { fetch, timeoutMs } = this.#settings;
     // Node 18 has no AbortSignal.any, so the caller's signal and the clock meet in a controller of our own.
     const controller = new AbortController();
@@ -157,7 +175,7 @@ function toIso(date: Date, name: string): string {
   return date.toISOString();
 }
 
-function parseAnswer(response: Response, text: string, idempotencyKey: string | undefined): object {
+function parseAnswer({ response, text }: Answer, idempotencyKey: string | undefined): object {
   const value = parseJsonObject(text);
   if (value !== undefined) return value;
   throw new SealwrightError(
@@ -167,7 +185,18 @@ function parseAnswer(response: Response, text: string, idempotencyKey: string | 
   );
 }
 
-function answeredError(response: Response, text: string, idempotencyKey: string | undefined): SealwrightError {
+/** A page of something else must not be taken for the text that was asked for. */
+function textOf({ response, text }: Answer, mediaType: string): string {
+  const given = response.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase();
+  if (given === mediaType) return text;
+  throw new SealwrightError(
+    'response_invalid',
+    `the server answered with success but not with ${mediaType}; does baseUrl point at a Sealwright server?`,
+    answerFacts(response),
+  );
+}
+
+function answeredError({ response, text }: Answer, idempotencyKey: string | undefined): SealwrightError {
   const facts = { ...answerFacts(response), idempotencyKey };
   const AnsweredError = errorClass(response.status);
   const problem = (parseJsonObject(text) as { error?: unknown } | undefined)?.error;

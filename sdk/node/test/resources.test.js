@@ -4,7 +4,7 @@ const assert = require('node:assert/strict');
 const { describe, test } = require('node:test');
 const { NotFoundError } = require('sealwright');
 const { KEY, clientOf, rejection } = require('./support/client.js');
-const { problem } = require('./support/stand-in.js');
+const { dropConnection, problem } = require('./support/stand-in.js');
 
 /** What went over the wire, as `METHOD path` and body. */
 function wire({ requests }) {
@@ -16,6 +16,7 @@ describe('ids', () => {
     const { client, server } = await clientOf(t, [{ body: {} }]);
     const calls = {
       emails: ['get', 'attempts'],
+      domains: ['get', 'update', 'verify', 'delete', 'rotateDkim', 'dns'],
       webhooks: ['get', 'delete'],
       apiKeys: ['get', 'update', 'delete', 'rotate'],
     };
@@ -35,6 +36,66 @@ test('the attempts of a message are read as a list', async (t) => {
   assert.deepEqual([...attempts], [attempt]);
   assert.equal(await attempts.nextPage(), undefined);
   assert.deepEqual(wire(server), [['GET /v1/emails/email_1/attempts']]);
+});
+
+describe('domains', () => {
+  const domain = { id: 'dom_1', object: 'domain', name: 'example.com', status: 'pending', dnsRecords: [] };
+
+  test('are added, read, listed, changed, verified and deleted', async (t) => {
+    const { client, server } = await clientOf(t, [
+      { status: 201, body: domain },
+      { body: domain },
+      { body: { object: 'list', data: [domain], hasMore: true, totalCount: 2 } },
+      { body: { object: 'list', data: [{ ...domain, id: 'dom_0' }], hasMore: false, totalCount: 2 } },
+      { body: { ...domain, ed25519: true } },
+      { body: { ...domain, verified: false, missingRecords: [{ host: '_dmarc.example.com' }] } },
+      { body: { ...domain, dkimSelector: 'sw2' } },
+      { body: { id: 'dom_1', object: 'domain', deleted: true } },
+    ]);
+    assert.deepEqual(await client.domains.create({ name: 'example.com', type: 'sending' }), domain);
+    assert.deepEqual(await client.domains.get('dom_1'), domain);
+    const walked = [];
+    for await (const { id } of client.domains.iterate({ limit: 1, status: 'pending' })) walked.push(id);
+    assert.deepEqual(walked, ['dom_1', 'dom_0']);
+    assert.equal((await client.domains.update('dom_1', { ed25519: true })).ed25519, true);
+    assert.equal((await client.domains.verify('dom_1')).missingRecords[0].host, '_dmarc.example.com');
+    assert.equal((await client.domains.rotateDkim('dom_1')).dkimSelector, 'sw2');
+    assert.equal((await client.domains.delete('dom_1')).deleted, true);
+    assert.deepEqual(wire(server), [
+      ['POST /v1/domains', { name: 'example.com', type: 'sending' }],
+      ['GET /v1/domains/dom_1'],
+      ['GET /v1/domains?limit=1&status=pending'],
+      ['GET /v1/domains?limit=1&status=pending&starting_after=dom_1'],
+      ['PATCH /v1/domains/dom_1', { ed25519: true }],
+      ['POST /v1/domains/dom_1/verify'],
+      ['POST /v1/domains/dom_1/rotate-dkim'],
+      ['DELETE /v1/domains/dom_1'],
+    ]);
+  });
+
+  test('give their records as a text, and nothing else in its place', async (t) => {
+    const text = '; What example.com needs for sending.\n$TTL 3600\n';
+    const { client, server } = await clientOf(t, [
+      { headers: { 'Content-Type': 'text/dns' }, body: text },
+      { headers: { 'Content-Type': 'Text/DNS; charset=utf-8' }, body: text },
+      { headers: { 'Content-Type': 'text/html' }, body: '<h1>Welcome</h1>' },
+      problem(404, 'not_found'),
+    ]);
+    assert.equal(await client.domains.dns('dom_1'), text);
+    assert.equal(await client.domains.dns('dom_1'), text);
+    const page = await rejection(client.domains.dns('dom_1'));
+    assert.deepEqual([page.code, page.status, page.requestId], ['response_invalid', 200, 'req_header']);
+    assert.ok((await rejection(client.domains.dns('dom_1'))) instanceof NotFoundError);
+    assert.deepEqual(wire(server)[0], ['GET /v1/domains/dom_1/dns']);
+    assert.equal(server.requests[0].headers.accept, 'text/dns, application/json');
+  });
+
+  test('take no second turn of keys for a lost answer, but look a second time', async (t) => {
+    const { client, server } = await clientOf(t, [dropConnection, dropConnection, { body: { ...domain, verified: true } }]);
+    assert.equal((await rejection(client.domains.rotateDkim('dom_1'))).code, 'network_error');
+    assert.equal((await client.domains.verify('dom_1')).verified, true);
+    assert.deepEqual(wire(server), [['POST /v1/domains/dom_1/rotate-dkim'], ['POST /v1/domains/dom_1/verify'], ['POST /v1/domains/dom_1/verify']]);
+  });
 });
 
 test('webhooks are created, read, listed and deleted', async (t) => {
@@ -169,6 +230,14 @@ test('every call refuses misspelt options before anything is sent', async (t) =>
   const calls = [
     client.me(misspelt),
     client.emails.attempts('email_1', misspelt),
+    client.domains.create({ name: 'example.com' }, { idempotencyKey: 'a' }),
+    client.domains.get('dom_1', misspelt),
+    client.domains.list({}, misspelt),
+    client.domains.update('dom_1', { ed25519: true }, misspelt),
+    client.domains.verify('dom_1', misspelt),
+    client.domains.delete('dom_1', misspelt),
+    client.domains.rotateDkim('dom_1', misspelt),
+    client.domains.dns('dom_1', misspelt),
     client.webhooks.create({ url: 'https://hooks.example.org/', events: [] }, { idempotencyKey: 'a' }),
     client.apiKeys.create({}, { idempotencyKey: 'a' }),
     client.apiKeys.get('key_1', misspelt),

@@ -1,7 +1,7 @@
 // Compiled, never run: a program as an ES-module user writes it, and the mistakes the types have to catch.
 import type { IncomingMessage } from 'node:http';
 import { ForbiddenError, Lettr, NotFoundError, RateLimitError, Sealwright, SealwrightError, verifyWebhook } from 'sealwright';
-import type { ApiKey, Caller, Email, EmailDefaults, EmailDraft, OrganizationSettings, Page, WebhookEvent, WebhookEventType } from 'sealwright';
+import type { ApiKey, Caller, DnsRecord, Email, EmailDefaults, EmailDraft, OrganizationSettings, Page, WebhookEvent, WebhookEventType } from 'sealwright';
 
 const client = new Sealwright(process.env['SEALWRIGHT_API_KEY'], { baseUrl: 'https://mail.example.com', maxRetries: 5 });
 const lettr: Sealwright = new Lettr(process.env['LETTR_API_KEY']);
@@ -74,11 +74,23 @@ export async function endpoints(): Promise<string> {
   return deleted ? created.secret : '';
 }
 
+export async function publish(name: string): Promise<string> {
+  const { id, dnsRecords } = await client.domains.create({ name });
+  const wanted: DnsRecord[] = dnsRecords.filter(({ required }) => required);
+  for await (const domain of client.domains.iterate({ status: 'failed' })) await client.domains.update(domain.id, { ed25519: false });
+  const { verified, missingRecords } = await client.domains.verify(id);
+  if (!verified) return missingRecords.map(({ host, advice }) => `${host}: ${advice ?? 'wait'}`).join('\n');
+  await client.domains.rotateDkim(id);
+  return wanted.length > 0 ? client.domains.dns(id) : '';
+}
+
 export function receive(request: IncomingMessage, body: Buffer): string {
   const event: WebhookEvent = verifyWebhook(body, request.headers['lettr-signature'], process.env['WEBHOOK_SECRET']);
   switch (event.type) {
     case 'email.bounced':
       return event.data.bounceType === 'hard' ? event.data.bounceCategory : event.data.message;
+    case 'domain.failed':
+      return `${event.data.name} lacks ${event.data.missingRecords?.join() ?? 'nothing'}`;
     case 'email.sent':
       return event.data.to.join();
     default:
@@ -108,6 +120,12 @@ export function mistakes(): void {
   void client.apiKeys.create({ rateLimit: { requests: 1, period: 'day' } });
   // @ts-expect-error the mode of a key stays
   void client.apiKeys.update('key_1', { mode: 'test' });
+  // @ts-expect-error no such status of a domain
+  void client.domains.list({ status: 'bounced' });
+  // @ts-expect-error domains are walked forward only
+  void client.domains.list({ ending_before: 'dom_1' });
+  // @ts-expect-error a domain keeps its name
+  void client.domains.update('dom_1', { name: 'example.org' });
   // @ts-expect-error no such policy
   void client.settings.update({ keyExposurePolicy: 'shrug' });
   // @ts-expect-error a creation of a key has no idempotency key
