@@ -72,6 +72,8 @@ metrics! {
     outcomes: ByKind<Counter> = Family::default(), "Delivery outcomes per recipient";
     /// Attempts found without an outcome after a crash.
     in_doubt: Counter = Counter::default(), "Attempts whose outcome was never recorded";
+    /// Destinations that mail went to lately: open, closed (left alone for a while).
+    lanes: ByKind<Gauge> = Family::default(), "Destinations of mail by whether they are open";
     /// Webhook requests: succeeded, failed.
     webhook_requests: ByKind<Counter> = Family::default(), "Webhook requests by result";
     /// API keys burned, by the channel on which they were seen.

@@ -276,6 +276,7 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
         port: settings.port,
         source: settings.source_address,
         concurrency_max: settings.concurrency_max.max(1),
+        destination_concurrency_max: settings.destination_concurrency_max.max(1),
         connections_per_host_max: settings.connections_per_host_max.max(1),
         tls,
         expire_after: Duration::from_secs(settings.expire_hours.saturating_mul(3600)),

@@ -233,6 +233,14 @@ impl Ground {
         Ok(app::start_on(config, roles, Router::new(), platform, lock).await?)
     }
 
+    /// Starts another instance, which shares nothing with the first but the machine; its store is embedded.
+    pub(super) async fn start_elsewhere(&self, roles: Roles) -> Result<Running, BenchError> {
+        let mut config = self.config.clone();
+        config.store.data_dir = self.folder.0.join("elsewhere");
+        config.store.postgres_url = None;
+        Ok(app::start(&config, roles, Router::new()).await?)
+    }
+
     /// A new organization with a verified domain, a live and a test key.
     pub(super) async fn account(&self, platform: &Platform) -> Result<Account, BenchError> {
         self.account_on(platform, Plan::Enterprise).await

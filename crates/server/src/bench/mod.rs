@@ -181,9 +181,11 @@ pub struct Ratio {
 pub struct Slowdown {
     /// The other's p99 while nobody else asks.
     pub quiet_p99_ms: f64,
+    /// Its p99 beside the same flood on another instance of the same machine.
+    pub elsewhere_p99_ms: f64,
     /// Its p99 during the flood.
     pub flooded_p99_ms: f64,
-    /// The one divided by the other, of all rounds together.
+    /// The last divided by the one before it, of all rounds together.
     pub ratio: f64,
     /// The best round.
     pub min: f64,

@@ -64,11 +64,12 @@ fn ratio_line(ratio: &Ratio, goal: Option<(f64, f64)>) -> String {
 
 fn slowdown_line(slowdown: &Slowdown) -> String {
     format!(
-        "         p99 {:.1} ms alone, {:.1} ms beside a flood of {}/s ({}/s admitted): {:.2} ({:.2} to {:.2}) times; the goal of less than {:.2} is {}\n",
+        "         p99 {:.1} ms alone; beside a flood of {}/s ({}/s admitted) {:.1} ms if another instance has it, {:.1} ms if this one has: {:.2} ({:.2} to {:.2}) times; the goal of less than {:.2} is {}\n",
         slowdown.quiet_p99_ms,
-        slowdown.flooded_p99_ms,
         grouped(slowdown.offered_per_s),
         grouped(slowdown.admitted_per_s),
+        slowdown.elsewhere_p99_ms,
+        slowdown.flooded_p99_ms,
         slowdown.ratio,
         slowdown.min,
         slowdown.max,
@@ -114,6 +115,7 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct SlowdownLine {
     quiet_p99_ms: f64,
+    elsewhere_p99_ms: f64,
     flooded_p99_ms: f64,
     ratio: f64,
     ratio_min: f64,
@@ -152,6 +154,7 @@ pub fn json_line(figure: &Figure) -> String {
         limits: limits.collect(),
         slowdown: figure.slowdown.as_ref().map(|slowdown| SlowdownLine {
             quiet_p99_ms: slowdown.quiet_p99_ms,
+            elsewhere_p99_ms: slowdown.elsewhere_p99_ms,
             flooded_p99_ms: slowdown.flooded_p99_ms,
             ratio: rounded(slowdown.ratio),
             ratio_min: rounded(slowdown.min),
@@ -224,7 +227,8 @@ mod tests {
     fn a_slowdown_is_held_against_its_goal_and_left_out_where_there_is_none() {
         let slowed = |ratio| Figure {
             slowdown: Some(Slowdown {
-                quiet_p99_ms: 4.0,
+                quiet_p99_ms: 3.0,
+                elsewhere_p99_ms: 4.0,
                 flooded_p99_ms: 4.0 * ratio,
                 ratio,
                 min: 1.0,
@@ -236,7 +240,9 @@ mod tests {
         };
         assert!(table(&slowed(1.19)).contains("the goal of less than 1.20 is met"));
         assert!(table(&slowed(1.2)).contains("the goal of less than 1.20 is missed"));
-        assert!(json_line(&slowed(1.1)).contains("\"slowdown\":{\"quiet_p99_ms\":4.0,"));
+        assert!(
+            json_line(&slowed(1.1)).contains("\"slowdown\":{\"quiet_p99_ms\":3.0,\"elsewhere_p99_ms\":4.0,")
+        );
         assert!(!json_line(&figure(0.5)).contains("slowdown"));
     }
 

@@ -153,6 +153,9 @@ settings! {
         source_address: Option<IpAddr> = "",
         /// Deliveries under way at once in this process.
         concurrency_max: usize = "512",
+        /// Deliveries under way to one destination at once in this process. It begins with a few, and grows while mail is taken; a
+        /// destination that asks for less gets less.
+        destination_concurrency_max: usize = "64",
         /// SMTP connections to one receiving host at once from this process.
         connections_per_host_max: usize = "16",
         /// TLS towards receiving hosts: `opportunistic` (use it when offered), `required` (defer otherwise), `off`.

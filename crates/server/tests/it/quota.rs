@@ -272,10 +272,7 @@ async fn what_another_node_used_up_is_refused_here_and_costs_the_other_bucket_no
         admitted += 1;
     }
     // Never more; less if tokens became void meanwhile, because the store was slow.
-    assert!(
-        (1..=8 - used).contains(&admitted),
-        "{admitted} after {used}"
-    );
+    assert!((1..=8 - used).contains(&admitted), "{admitted} after {used}");
 }
 
 on_both_engines! {

@@ -1,9 +1,10 @@
 //! Whether one organization's flood is felt by another.
 //!
 //! The calm one posts e-mails at a steady pace within its quota; the noisy one offers [`FLOOD_FACTOR`] times its own and is refused most
-//! of the time. Each round measures the calm one alone and beside the flood, in turns: which comes first changes from round to round. A
-//! latency counts from when a request was due, not from when it could be sent, so that a stall is not measured once but by everyone who
-//! waited in it. Both clients share the cores with the server, so what a refusal costs them is in the figure too.
+//! of the time. Each round measures the calm one alone, beside the same flood on another instance, and beside the flood on its own, in an
+//! order that changes from round to round. A latency counts from when a request was due, not from when it could be sent, so that a
+//! stall is not measured once but by everyone who waited in it. Clients share the cores with the server: the flood on another instance
+//! takes as much of the machine as one here, so what is above it is what one organization takes from another.
 
 use super::super::client::{Connection, Target};
 use super::super::ground::Ground;
@@ -31,11 +32,20 @@ const CALM_CONNECTIONS: u32 = 8;
 pub(super) struct Fairness<'a> {
     ground: &'a Ground,
     running: Running,
+    elsewhere: Running,
     calm: Target,
     noisy: Target,
+    noisy_elsewhere: Target,
     quiet_us: Vec<u32>,
+    elsewhere_us: Vec<u32>,
     flooded_us: Vec<u32>,
     ratios: Vec<f64>,
+    flood: Flood,
+}
+
+/// What the calm one felt of a flood.
+struct Flooded {
+    measured: Measured,
     flood: Flood,
 }
 
@@ -57,42 +67,57 @@ impl<'a> Fairness<'a> {
         let running = ground.start(&ground.config, roles).await?;
         let calm = ground.account_on(&running.platform, Plan::Pro).await?;
         let noisy = ground.account_on(&running.platform, Plan::Free).await?;
+        let elsewhere = ground.start_elsewhere(roles).await?;
+        let noisy_elsewhere = ground.account_on(&elsewhere.platform, Plan::Free).await?;
         Ok(Self {
             ground,
             calm: target(ground, &running, &calm)?,
             noisy: target(ground, &running, &noisy)?,
+            noisy_elsewhere: target(ground, &elsewhere, &noisy_elsewhere)?,
             running,
+            elsewhere,
             quiet_us: Vec::new(),
+            elsewhere_us: Vec::new(),
             flooded_us: Vec::new(),
             ratios: Vec::new(),
             flood: Flood::default(),
         })
     }
 
-    /// The calm one alone and beside the flood; what is handed on is the latter.
+    /// The calm one alone, beside a flood elsewhere and beside one here; what is handed on is the last.
     pub(super) async fn round(&mut self, round: u64) -> Result<Measured, BenchError> {
-        let (quiet, flooded) = if round.is_multiple_of(2) {
-            let quiet = self.quiet(round).await?;
-            (quiet, self.flooded(round).await?)
+        let (noisy, elsewhere) = (self.noisy.clone(), self.noisy_elsewhere.clone());
+        let quiet = self.quiet(round).await?;
+        let (beside, flooded) = if round.is_multiple_of(2) {
+            let beside = self.flooded(&elsewhere, round).await?;
+            (beside, self.flooded(&noisy, round).await?)
         } else {
-            let flooded = self.flooded(round).await?;
-            (self.quiet(round).await?, flooded)
+            let flooded = self.flooded(&noisy, round).await?;
+            (self.flooded(&elsewhere, round).await?, flooded)
         };
+        let Flooded { measured, flood } = flooded;
+        self.flood.offered += flood.offered;
+        self.flood.admitted += flood.admitted;
+        self.flood.seconds += flood.seconds;
+        let beside = beside.measured.latencies_us;
         self.ratios
-            .push(p99_ms(&flooded.latencies_us) / p99_ms(&quiet.latencies_us).max(f64::EPSILON));
+            .push(p99_ms(&measured.latencies_us) / p99_ms(&beside).max(f64::EPSILON));
         self.quiet_us.extend(&quiet.latencies_us);
-        self.flooded_us.extend(&flooded.latencies_us);
-        Ok(flooded)
+        self.elsewhere_us.extend(&beside);
+        self.flooded_us.extend(&measured.latencies_us);
+        Ok(measured)
     }
 
     pub(super) async fn stop(self) -> Slowdown {
         self.running.stop().await;
-        let (quiet, flooded) = (p99_ms(&self.quiet_us), p99_ms(&self.flooded_us));
+        self.elsewhere.stop().await;
+        let (elsewhere, flooded) = (p99_ms(&self.elsewhere_us), p99_ms(&self.flooded_us));
         let seconds = self.flood.seconds.max(f64::EPSILON);
         Slowdown {
-            quiet_p99_ms: quiet,
+            quiet_p99_ms: p99_ms(&self.quiet_us),
+            elsewhere_p99_ms: elsewhere,
             flooded_p99_ms: flooded,
-            ratio: flooded / quiet.max(f64::EPSILON),
+            ratio: flooded / elsewhere.max(f64::EPSILON),
             min: self.ratios.iter().copied().fold(f64::INFINITY, f64::min),
             max: self.ratios.iter().copied().fold(0.0, f64::max),
             offered_per_s: self.flood.offered as f64 / seconds,
@@ -106,10 +131,10 @@ impl<'a> Fairness<'a> {
         meter.stop(latencies.len() as u64, latencies)
     }
 
-    async fn flooded(&mut self, round: u64) -> Result<Measured, BenchError> {
+    async fn flooded(&self, noisy: &Target, round: u64) -> Result<Flooded, BenchError> {
         let connections = u32::try_from(self.ground.options.connections).unwrap_or(u32::MAX);
         let pace = self.pace(NOISY_QUOTA * FLOOD_FACTOR, connections, 600 + round);
-        let (meter, noisy) = (Meter::start()?, self.noisy.clone());
+        let (meter, noisy) = (Meter::start()?, noisy.clone());
         let flood = tokio::spawn(async move { noisy_posts(&noisy, pace).await });
         let latencies = calm_posts(&self.calm, self.pace(CALM_PER_S, CALM_CONNECTIONS, 700 + round)).await;
         let flood = flood.await.map_err(failed("the flood"))??;
@@ -118,11 +143,9 @@ impl<'a> Fairness<'a> {
                 "nothing of it was refused: the API limits nobody",
             ));
         }
-        self.flood.offered += flood.offered;
-        self.flood.admitted += flood.admitted;
-        self.flood.seconds += flood.seconds;
         let latencies = latencies?;
-        meter.stop(latencies.len() as u64, latencies)
+        let measured = meter.stop(latencies.len() as u64, latencies)?;
+        Ok(Flooded { measured, flood })
     }
 
     fn pace(&self, per_s: u32, connections: u32, seed: u64) -> Pace {

@@ -3,6 +3,7 @@
 use super::Delivery;
 use super::exchange::{Exchange, Fate};
 use super::facts::{self, Facts, Told};
+use super::lanes::Heard;
 use super::{schedule, simulate};
 use crate::clock::Timestamp;
 use crate::features::emails::{
@@ -104,6 +105,10 @@ impl Delivery {
             Mode::Test => Ok(simulate::exchange(&work)),
             Mode::Live => self.exchange(&work).await,
         };
+        if let (Mode::Live, Some(heard)) = (work.mailed.mode, exchange.as_ref().ok().and_then(Heard::of)) {
+            self.lanes
+                .heard(&work.job.org, work.job.part, heard, self.platform.clock.now());
+        }
         match exchange {
             Ok(Exchange { is_lost: true, .. }) => {}
             Ok(exchange) => self.conclude(work, exchange).await,

@@ -5,12 +5,14 @@
 //! started, durably; the dot leaves; the reply becomes the recipients' outcome, in one commit with the events that tell of it and the
 //! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
 //!
-//! The pages to read: `attempt` (one job from lease to commit), `route` (which hosts), `schedule` (when again), `wire` (the SMTP driver).
+//! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which hosts), `schedule` (when again), `wire` (the SMTP driver).
 //! Not here yet: MTA-STS, DANE, pacing per provider, VERP and bounces that come back later, relays.
 
 mod attempt;
+mod dispatch;
 mod exchange;
 mod facts;
+mod lanes;
 mod pool;
 mod route;
 mod schedule;
@@ -22,8 +24,9 @@ pub use facts::Category;
 
 use crate::features::domains::Signers;
 use crate::features::emails::Fresh;
+use crate::metrics::KindLabel;
 use crate::platform::Platform;
-use crate::platform::jobs::{Kind, Stop, Worker};
+use crate::platform::jobs::Stop;
 use crate::platform::net::{Dns, Guard};
 use crate::platform::store::StatementText;
 use std::net::{IpAddr, SocketAddr};
@@ -49,6 +52,8 @@ pub struct Options {
     pub source: Option<IpAddr>,
     /// Deliveries under way at once.
     pub concurrency_max: usize,
+    /// Deliveries under way to one destination at once.
+    pub destination_concurrency_max: usize,
     /// Connections to one host at once.
     pub connections_per_host_max: usize,
     /// TLS towards receiving hosts.
@@ -69,6 +74,7 @@ pub struct Delivery {
     signers: Signers,
     signing: signing::Signing,
     pool: pool::Pool,
+    lanes: Arc<lanes::Lanes>,
     dns: Dns,
     guard: Guard,
 }
@@ -87,6 +93,7 @@ impl Delivery {
     ) -> Result<Arc<Self>, rustls::Error> {
         Ok(Arc::new(Self {
             pool: pool::Pool::new(&options, platform.clock.clone())?,
+            lanes: lanes::Lanes::new(options.destination_concurrency_max, options.concurrency_max),
             signing: signing::Signing::new(),
             signers: Signers::default(),
             platform,
@@ -99,26 +106,32 @@ impl Delivery {
 
     /// Delivers what is due until stopped; returns when the last delivery under way has its outcome.
     pub async fn run(self: Arc<Self>, stop: Stop) {
-        let worker = Worker {
-            platform: self.platform.clone(),
-            kind: Kind::Deliver,
-            concurrency_max: self.options.concurrency_max,
-            poll: self.options.poll,
-        };
-        let delivery = Arc::clone(&self);
         let sweeping = async {
             for round in 1_u64.. {
                 tokio::time::sleep(pool::SWEEP_EVERY).await;
                 self.pool.sweep();
+                self.count_lanes();
                 if round % FORGET_ROUNDS == 0 {
                     self.dns.forget();
                 }
             }
         };
         tokio::select! {
-            () = worker.run_each(stop, move |job| Arc::clone(&delivery).attempt(job)) => {}
+            () = Arc::clone(&self).dispatch(stop) => {}
             () = sweeping => {}
         }
         self.pool.close().await;
+    }
+
+    fn count_lanes(&self) {
+        let (all, closed) = self.lanes.sweep(self.platform.clock.now());
+        for (kind, count) in [("open", all - closed), ("closed", closed)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.platform
+                .metrics
+                .lanes
+                .get_or_create(&KindLabel { kind })
+                .set(count);
+        }
     }
 }

@@ -266,7 +266,7 @@ async fn prepare(
             .seal(Class::Content, at, content_cell(&id), &message)
             .await?
             .into(),
-        recipients: seal_recipients(platform, vault, &id, at, &draft).await?,
+        recipients: seal_recipients(platform, vault, &id, (at, caller.mode), &draft).await?,
         tag_indexes: draft
             .tags
             .iter()
@@ -389,11 +389,20 @@ async fn seal_head(
     Ok(vault.seal(Class::Metadata, at, cell, &json).await?.into())
 }
 
+/// What is delivered together: one domain's recipients. Test mail has destinations of its own, so that no real host's state is its.
+fn destination(platform: &Platform, mode: Mode, mailbox: &Mailbox) -> i64 {
+    let domain = mailbox.address.domain().as_str();
+    match mode {
+        Mode::Live => platform.vault.destination(domain),
+        Mode::Test => platform.vault.destination(&format!("test {domain}")),
+    }
+}
+
 async fn seal_recipients(
     platform: &Platform,
     vault: &OrgVault,
     id: &EmailId,
-    at: Timestamp,
+    (at, mode): (Timestamp, Mode),
     draft: &Draft,
 ) -> Result<Vec<PreparedRecipient>, VaultError> {
     let named = |kind, mailboxes: &'_ [Mailbox]| {
@@ -423,7 +432,7 @@ async fn seal_recipients(
             .into();
         recipients.push(PreparedRecipient {
             kind,
-            destination: platform.vault.destination(mailbox.address.domain().as_str()),
+            destination: destination(platform, mode, &mailbox),
             address_index: vault.blind_index("address", &mailbox.address.canonical()),
             mailbox_sealed,
         });

@@ -16,6 +16,7 @@ mod worker;
 
 pub use settle::{Settled, settle};
 pub use store::ALL as STATEMENTS;
+pub(crate) use worker::Tasks;
 pub use worker::{Stop, Worker};
 
 use crate::clock::Timestamp;
@@ -169,7 +170,8 @@ impl Hints {
         }
     }
 
-    async fn woken(&self, kind: Kind) {
+    /// Waits for such a word.
+    pub(crate) async fn woken(&self, kind: Kind) {
         match self.kinds.get(kind.index()) {
             Some(notify) => notify.notified().await,
             None => std::future::pending().await,
@@ -209,14 +211,14 @@ pub struct Held {
 }
 
 impl Held {
-    fn add(&self, job: &Job) {
+    pub(crate) fn add(&self, job: &Job) {
         self.held
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(Lease::of(job));
     }
 
-    fn remove(&self, job: &Job) {
+    pub(crate) fn remove(&self, job: &Job) {
         self.held
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -278,6 +280,11 @@ impl Jobs {
     /// Leases up to `limit` due jobs, the longest due first.
     pub async fn lease(&self, kind: Kind, limit: usize, now: Timestamp) -> Result<Vec<Job>, StoreError> {
         store::lease(&self.store, &self.node, kind, limit, now).await
+    }
+
+    /// Gives jobs back that were leased and not begun, each with a date. Those whose lease was lost meanwhile are left alone.
+    pub async fn put_back_all(&self, dated: Vec<(Job, Timestamp)>) -> Result<(), StoreError> {
+        store::put_back_all(&self.store, dated).await
     }
 
     /// Gives all leases of this node back and signs it off; the last act of a stopping process.

@@ -18,6 +18,8 @@ statements! {
     /// Keeps the mark: whoever leases the job next has to know that its effect may have happened.
     org PUT_BACK = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+    system PUT_OFF = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
+        WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     system LEASE =
         sqlite "UPDATE jobs SET lease_owner = $1, epoch = epoch + 1
             WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND due_at <= $3 ORDER BY due_at LIMIT $4)
@@ -154,6 +156,24 @@ pub(super) async fn release_strays(store: &Store, strays: Vec<Lease>) -> Result<
         .system(Purpose::Jobs)
         .write("jobs_release_strays", unit)
         .await
+}
+
+pub(super) async fn put_back_all(store: &Store, dated: Vec<(Job, Timestamp)>) -> Result<(), StoreError> {
+    let unit = async move |tx: &SystemTx| {
+        for (job, due_at) in &dated {
+            let row = params![
+                &job.org,
+                job.kind.name(),
+                &job.reference,
+                job.part,
+                job.epoch,
+                *due_at
+            ];
+            tx.execute(&PUT_OFF, row).await?;
+        }
+        Ok(())
+    };
+    store.system(Purpose::Jobs).write("jobs_put_off", unit).await
 }
 
 pub(super) async fn bury_others(store: &Store, node: &NodeId) -> Result<(), StoreError> {

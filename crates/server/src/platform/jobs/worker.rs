@@ -58,17 +58,10 @@ impl Worker {
         F: Fn(Job) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let mut running = Running {
-            platform: self.platform.clone(),
-            tasks: JoinSet::new(),
-            jobs: HashMap::new(),
-        };
+        let mut running = Tasks::new(self.platform.clone());
         while !stop.is_set() {
             running.reap();
-            let free = self
-                .concurrency_max
-                .saturating_sub(running.tasks.len())
-                .min(LEASE_MAX);
+            let free = self.concurrency_max.saturating_sub(running.len()).min(LEASE_MAX);
             if free < self.lease_min() {
                 running.wait_for_one(&mut stop).await;
                 continue;
@@ -82,9 +75,7 @@ impl Worker {
                 self.rest(&mut running, &mut stop).await;
             }
         }
-        while !running.tasks.is_empty() {
-            running.wait().await;
-        }
+        running.finish().await;
     }
 
     async fn lease(&self, limit: usize) -> Vec<Job> {
@@ -104,27 +95,44 @@ impl Worker {
         (self.concurrency_max / 8).max(1)
     }
 
-    async fn rest(&self, running: &mut Running, stop: &mut Stop) {
+    async fn rest(&self, running: &mut Tasks, stop: &mut Stop) {
         tokio::select! {
             () = self.platform.hints.woken(self.kind) => {}
             () = tokio::time::sleep(self.poll) => {}
-            () = running.wait(), if !running.tasks.is_empty() => {}
+            () = running.wait(), if !running.is_empty() => {}
             () = stop.wait() => {}
         }
     }
 }
 
 /// The tasks of a worker. Dropping it ends them: what they had not recorded is in doubt or undone, as after a crash.
-struct Running {
+pub(crate) struct Tasks {
     platform: Platform,
     tasks: JoinSet<()>,
     jobs: HashMap<task::Id, Job>,
 }
 
-impl Running {
-    fn spawn<F, Fut>(&mut self, job: Job, handler: &F)
+impl Tasks {
+    pub(crate) fn new(platform: Platform) -> Self {
+        Self {
+            platform,
+            tasks: JoinSet::new(),
+            jobs: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Works on a job, which is held until the task has ended.
+    pub(crate) fn spawn<F, Fut>(&mut self, job: Job, handler: F)
     where
-        F: Fn(Job) -> Fut,
+        F: FnOnce(Job) -> Fut,
         Fut: Future<Output = ()> + Send + 'static,
     {
         self.platform.held.add(&job);
@@ -133,15 +141,23 @@ impl Running {
     }
 
     /// Takes note of tasks that have ended.
-    fn reap(&mut self) {
+    pub(crate) fn reap(&mut self) {
         while let Some(ended) = self.tasks.try_join_next_with_id() {
             self.ended(ended);
         }
     }
 
-    async fn wait(&mut self) {
+    /// Waits for one of them to end.
+    pub(crate) async fn wait(&mut self) {
         if let Some(ended) = self.tasks.join_next_with_id().await {
             self.ended(ended);
+        }
+    }
+
+    /// Waits for all of them.
+    pub(crate) async fn finish(mut self) {
+        while !self.is_empty() {
+            self.wait().await;
         }
     }
 
@@ -163,7 +179,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for Tasks {
     fn drop(&mut self) {
         self.jobs.values().for_each(|job| self.platform.held.remove(job));
     }

@@ -64,6 +64,7 @@ impl Schema {
             migration!("data", "0004_quota"),
             migration!("data", "0005_people"),
             migration!("data", "0006_domains"),
+            migration!("data", "0007_lanes"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

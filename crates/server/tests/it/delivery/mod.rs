@@ -1,5 +1,6 @@
 //! From the queue to the wire, with receiving hosts that behave well and badly.
 
+mod lanes;
 mod outcomes;
 mod process;
 mod routes;

@@ -16,7 +16,7 @@ const SHARED: [&str; 5] = [
 ];
 
 /// Every right of the roles that cross organizations, as the migrations grant them. A new one is a decision to review.
-const SYSTEM_RIGHTS: [&str; 32] = [
+const SYSTEM_RIGHTS: [&str; 33] = [
     "sealwright.api_keys(created_at) SELECT",
     "sealwright.api_keys(digest_sealed) SELECT",
     "sealwright.api_keys(domain_restrictions) SELECT",
@@ -36,6 +36,7 @@ const SYSTEM_RIGHTS: [&str; 32] = [
     "sealwright.dkim_keys(selector) SELECT",
     "sealwright.jobs SELECT",
     "sealwright.jobs(attempt) UPDATE",
+    "sealwright.jobs(due_at) UPDATE",
     "sealwright.jobs(epoch) UPDATE",
     "sealwright.jobs(lease_owner) UPDATE",
     "sealwright.nodes DELETE,INSERT,SELECT,UPDATE",

@@ -1,0 +1,256 @@
+//! The dispatcher: leases due deliveries and gives each a slot when its lane has a place.
+//!
+//! Leased jobs wait in memory for their lane, a few of each; what finds no room goes back to the store with a date. So a destination that
+//! is slow or dead takes neither slots nor room from the others, and the queue of the store stays the only queue.
+
+use super::Delivery;
+use super::lanes::{HANGS_AFTER, Lanes, Place};
+use crate::clock::Timestamp;
+use crate::id::OrgId;
+use crate::platform::jobs::{Job, Jobs, Kind, Stop, Tasks};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Leased jobs that wait for their lane, at most.
+const WAITING_MAX: usize = 2_048;
+/// Of one organization.
+const WAITING_OF_ORG_MAX: usize = WAITING_MAX / 2;
+/// Of one organization on one lane.
+const WAITING_ON_LANE_MAX: usize = 256;
+/// Jobs leased at once, at most.
+const LEASE_MAX: usize = 256;
+/// How long a dispatcher rests after the store refused to lease.
+const REST_AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// Why a job can't wait here.
+enum NoRoom {
+    OfOrg(Job),
+    OnLane(Job),
+}
+
+/// Jobs that are leased and wait. Organizations take turns, and so do the lanes of each.
+#[derive(Default)]
+struct Waiting {
+    orgs: HashMap<OrgId, OrgWaiting>,
+    order: VecDeque<OrgId>,
+    count: usize,
+}
+
+#[derive(Default)]
+struct OrgWaiting {
+    lanes: HashMap<i64, VecDeque<Job>>,
+    order: VecDeque<i64>,
+    count: usize,
+}
+
+impl OrgWaiting {
+    fn push(&mut self, job: Job) -> Result<(), NoRoom> {
+        if self.count >= WAITING_OF_ORG_MAX {
+            return Err(NoRoom::OfOrg(job));
+        }
+        let lane = self.lanes.entry(job.part).or_default();
+        if lane.len() >= WAITING_ON_LANE_MAX {
+            return Err(NoRoom::OnLane(job));
+        }
+        if lane.is_empty() {
+            self.order.push_back(job.part);
+        }
+        lane.push_back(job);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// The next job that has a place.
+    fn next(&mut self, lanes: &Arc<Lanes>, now: Timestamp) -> Option<(Job, Place)> {
+        for _ in 0..self.order.len() {
+            let destination = self.order.pop_front()?;
+            let Some(place) = lanes.enter(destination, now) else {
+                self.order.push_back(destination);
+                continue;
+            };
+            let lane = self.lanes.get_mut(&destination)?;
+            let job = lane.pop_front();
+            if lane.is_empty() {
+                self.lanes.remove(&destination);
+            } else {
+                self.order.push_back(destination);
+            }
+            self.count -= 1;
+            return job.map(|job| (job, place));
+        }
+        None
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, job: Job) -> Result<(), NoRoom> {
+        let org = job.org.clone();
+        let waiting = self.orgs.entry(org.clone()).or_default();
+        let was_empty = waiting.count == 0;
+        waiting.push(job)?;
+        if was_empty {
+            self.order.push_back(org);
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Takes jobs that have a place, one of each organization in turn.
+    fn admitted(&mut self, lanes: &Arc<Lanes>, now: Timestamp) -> Vec<(Job, Place)> {
+        let mut admitted = Vec::new();
+        let mut refused = 0;
+        while refused < self.order.len() && !lanes.is_full() {
+            let Some(org) = self.order.pop_front() else { break };
+            let Some(waiting) = self.orgs.get_mut(&org) else {
+                continue;
+            };
+            match waiting.next(lanes, now) {
+                Some(next) => {
+                    admitted.push(next);
+                    self.count -= 1;
+                    refused = 0;
+                }
+                None => refused += 1,
+            }
+            if waiting.count == 0 {
+                self.orgs.remove(&org);
+            } else {
+                self.order.push_back(org);
+            }
+        }
+        admitted
+    }
+
+    /// Takes everything that waits for a lane that is closed.
+    fn closed(&mut self, lanes: &Lanes, now: Timestamp) -> Vec<Job> {
+        let mut closed = Vec::new();
+        for waiting in self.orgs.values_mut() {
+            let before = closed.len();
+            waiting.lanes.retain(|destination, jobs| {
+                let is_closed = lanes.is_closed(*destination, now);
+                if is_closed {
+                    closed.extend(jobs.drain(..));
+                }
+                !is_closed
+            });
+            waiting
+                .order
+                .retain(|destination| waiting.lanes.contains_key(destination));
+            waiting.count -= closed.len() - before;
+        }
+        self.orgs.retain(|_, waiting| waiting.count > 0);
+        self.order.retain(|org| self.orgs.contains_key(org));
+        self.count -= closed.len();
+        closed
+    }
+
+    fn into_jobs(self) -> impl Iterator<Item = Job> {
+        let orgs = self.orgs.into_values();
+        orgs.flat_map(|waiting| waiting.lanes.into_values().flatten())
+    }
+}
+
+impl Delivery {
+    /// Delivers what is due until stopped; returns when the last delivery under way has its outcome.
+    pub(super) async fn dispatch(self: Arc<Self>, mut stop: Stop) {
+        let jobs = Jobs::new(self.platform.store.clone(), self.platform.node.clone());
+        let mut tasks = Tasks::new(self.platform.clone());
+        let mut waiting = Waiting::default();
+        // Whether there may be due work that is not leased yet.
+        let mut may_be_more = true;
+        while !stop.is_set() {
+            tasks.reap();
+            let room = WAITING_MAX.saturating_sub(waiting.count).min(LEASE_MAX);
+            let has_room = room >= LEASE_MAX / 4;
+            if may_be_more && has_room {
+                let leased = self.lease(&jobs, room).await;
+                may_be_more = leased.len() == room;
+                self.sort(&jobs, leased, &mut waiting, &mut tasks).await;
+            }
+            let now = self.platform.clock.now();
+            for (job, place) in waiting.admitted(&self.lanes, now) {
+                self.start(&mut tasks, job, Some(place));
+            }
+            if !may_be_more || !has_room {
+                may_be_more |= self.rest(&mut tasks, &mut stop).await;
+            }
+        }
+        // Their leases are given back with the others of this node.
+        waiting
+            .into_jobs()
+            .for_each(|job| self.platform.held.remove(&job));
+        tasks.finish().await;
+    }
+
+    fn start(self: &Arc<Self>, tasks: &mut Tasks, job: Job, place: Option<Place>) {
+        let delivery = Arc::clone(self);
+        tasks.spawn(job, move |job| async move {
+            let mut place = place;
+            let mut attempt = std::pin::pin!(delivery.attempt(job));
+            if timeout(HANGS_AFTER, attempt.as_mut()).await.is_err() {
+                if let Some(place) = &mut place {
+                    place.hang();
+                }
+                attempt.await;
+            }
+        });
+    }
+
+    async fn lease(&self, jobs: &Jobs, room: usize) -> Vec<Job> {
+        match jobs.lease(Kind::Deliver, room, self.platform.clock.now()).await {
+            Ok(leased) => leased,
+            Err(error) => {
+                tracing::error!(%error, "due deliveries can't be leased");
+                tokio::time::sleep(REST_AFTER_ERROR).await;
+                Vec::new()
+            }
+        }
+    }
+
+    /// Lets leased jobs wait for their lanes; what has no room, or whose lane is closed, is given back with a date.
+    async fn sort(self: &Arc<Self>, jobs: &Jobs, leased: Vec<Job>, waiting: &mut Waiting, tasks: &mut Tasks) {
+        let now = self.platform.clock.now();
+        let dated = |job: Job| {
+            let turn = self.lanes.turn(job.part, now);
+            (job, turn)
+        };
+        let mut back: Vec<(Job, Timestamp)> =
+            waiting.closed(&self.lanes, now).into_iter().map(dated).collect();
+        for job in leased {
+            self.platform.held.add(&job);
+            let is_expired = now > job.created_at.plus(self.options.expire_after);
+            match self.lanes.is_closed(job.part, now) {
+                // Its time is over, and that has to be said: this attempt is its last.
+                true if is_expired => self.start(tasks, job, None),
+                true => back.push(dated(job)),
+                false => back.extend(match waiting.push(job) {
+                    Ok(()) => None,
+                    Err(NoRoom::OnLane(job)) => Some(dated(job)),
+                    Err(NoRoom::OfOrg(job)) => {
+                        let turn = self.lanes.turn_of_org(&job.org, now);
+                        Some((job, turn))
+                    }
+                }),
+            }
+        }
+        if back.is_empty() {
+            return;
+        }
+        back.iter().for_each(|(job, _)| self.platform.held.remove(job));
+        if let Err(error) = jobs.put_back_all(back).await {
+            tracing::error!(%error, "deliveries could not be put off; their leases are found and given back");
+        }
+    }
+
+    /// Waits until something may have changed; tells whether there may be more due work.
+    async fn rest(&self, tasks: &mut Tasks, stop: &mut Stop) -> bool {
+        tokio::select! {
+            () = self.platform.hints.woken(Kind::Deliver) => true,
+            () = tokio::time::sleep(self.options.poll) => true,
+            () = tasks.wait(), if !tasks.is_empty() => false,
+            () = stop.wait() => false,
+        }
+    }
+}

@@ -1,0 +1,486 @@
+//! Lanes: how much may be under way to each destination, and when not at all. Learned from what its hosts answer.
+//!
+//! A lane begins narrow, widens with every message that is taken, and narrows when the other side asks for less. A destination that
+//! can't be reached is left alone for a while, all of its mail with it. Lanes that took nothing lately share a part of all slots, so
+//! that however many of them there are, the others keep theirs; and who has waited long for a silent host gives the slot back, because
+//! a socket that waits is no work.
+//!
+//! What a lane knows is this process's own, and is learned anew after a restart.
+
+use super::exchange::{Exchange, Fate};
+use crate::clock::Timestamp;
+use crate::id::OrgId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Deliveries under way on a lane of which nothing is known.
+const WIDTH_FIRST: usize = 1;
+/// How long a lane counts as proven after it took a message.
+const PROVEN_FOR: Duration = Duration::from_secs(600);
+/// Of all slots, the part that lanes may have together that are not proven.
+const UNPROVEN_SHARE: usize = 4;
+/// After this an attempt hangs: it waits for the other side rather than works.
+pub(super) const HANGS_AFTER: Duration = Duration::from_secs(3);
+/// Attempts that may hang, for each slot.
+const HANGING_PER_SLOT: usize = 2;
+/// The first wait after a destination could not be reached, and the longest: each further one is twice as long.
+const UNREACHABLE_FIRST: Duration = Duration::from_secs(15);
+const UNREACHABLE_MAX: Duration = Duration::from_secs(30 * 60);
+/// The same when it asked for less.
+const THROTTLED_FIRST: Duration = Duration::from_secs(5);
+const THROTTLED_MAX: Duration = Duration::from_secs(10 * 60);
+/// How far ahead mail that finds its lane full is put off, at most.
+const AHEAD_MAX: Duration = Duration::from_secs(600);
+/// The pace that is reckoned with where none was measured, in messages a second.
+const PACE_FIRST: f64 = 2.0;
+/// Weight of the last second in a lane's pace.
+const PACE_WEIGHT: f64 = 0.3;
+/// A lane that nothing happened on is forgotten after this.
+const KEPT_FOR: Duration = Duration::from_secs(3600);
+
+/// What a destination answered to an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// It took a message.
+    Taken,
+    /// It answered something else: its hosts work.
+    Answered,
+    /// It asks for less (421, or a 4.7.x of policy).
+    Throttled,
+    /// No host of it could be talked to.
+    Unreachable,
+}
+
+impl Heard {
+    /// The best news in an exchange; nothing from one that did not get to the wire.
+    pub(super) fn of(exchange: &Exchange) -> Option<Self> {
+        let heard = exchange.fates.iter().filter_map(|fate| match fate {
+            Fate::Delivered { .. } | Fate::Complained { .. } => Some(Self::Taken),
+            Fate::Bounced { .. } => Some(Self::Answered),
+            Fate::Deferred { reason, .. } => Some(Self::of_deferral(reason)),
+            Fate::Failed { .. } | Fate::Suppressed { .. } | Fate::Waiting { .. } => None,
+        });
+        heard.min_by_key(|heard| *heard as u8)
+    }
+
+    /// A reply begins with its code; what we found out ourselves does not.
+    fn of_deferral(reason: &str) -> Self {
+        let mut words = reason.split_whitespace();
+        let code = words
+            .next()
+            .filter(|word| word.len() == 3 && word.starts_with('4'));
+        match (code, words.next()) {
+            (None, _) => Self::Unreachable,
+            (Some("421"), _) => Self::Throttled,
+            (Some(_), Some(enhanced)) if enhanced.starts_with("4.7.") && enhanced != "4.7.1" => {
+                Self::Throttled
+            }
+            // 4.7.1 is what greylisting says: about this message, not about how many there are.
+            (Some(_), _) => Self::Answered,
+        }
+    }
+}
+
+struct Lane {
+    running: usize,
+    width: usize,
+    taken_at: Option<Timestamp>,
+    closed_until: Timestamp,
+    /// Waits in a row.
+    strikes: u32,
+    turns: Turns,
+    touched_at: Timestamp,
+}
+
+/// The pace of a lane or an organization, and the turns that are given at it.
+struct Turns {
+    /// Messages a second, lately.
+    pace: f64,
+    second: (i64, u32),
+    /// When the next message that finds no room gets its turn.
+    next: Timestamp,
+}
+
+impl Turns {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            pace: PACE_FIRST,
+            second: (now.seconds(), 0),
+            next: now,
+        }
+    }
+
+    fn count(&mut self, now: Timestamp) {
+        let (second, count) = self.second;
+        if second == now.seconds() {
+            self.second.1 = count + 1;
+        } else {
+            self.pace += PACE_WEIGHT * (f64::from(count) - self.pace);
+            self.second = (now.seconds(), 1);
+        }
+    }
+
+    /// One after the other, at twice the pace, so that the store's queue never runs dry of due work.
+    fn give(&mut self, earliest: Timestamp, now: Timestamp) -> Timestamp {
+        let earliest = earliest.max(now.plus(Duration::from_secs(1)));
+        let gap = Duration::from_secs_f64(0.5 / self.pace.max(PACE_FIRST / 4.0));
+        self.next = self.next.max(earliest).plus(gap).min(earliest.plus(AHEAD_MAX));
+        self.next
+    }
+}
+
+impl Lane {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            running: 0,
+            width: WIDTH_FIRST,
+            taken_at: None,
+            closed_until: now,
+            strikes: 0,
+            turns: Turns::new(now),
+            touched_at: now,
+        }
+    }
+
+    fn is_proven(&self, now: Timestamp) -> bool {
+        self.taken_at.is_some_and(|at| now.since(at) < PROVEN_FOR)
+    }
+
+    fn took(&mut self, now: Timestamp, width_max: usize) {
+        self.taken_at = Some(now);
+        self.strikes = 0;
+        self.width = (self.width + 1).min(width_max);
+        self.turns.count(now);
+    }
+
+    /// Strikes that come while the lane is closed already are of attempts that began before.
+    fn strike(&mut self, now: Timestamp, first: Duration, max: Duration) {
+        if now < self.closed_until {
+            return;
+        }
+        let wait = first.saturating_mul(1 << self.strikes.min(16)).min(max);
+        self.strikes += 1;
+        self.closed_until = now.plus(wait);
+    }
+}
+
+/// All lanes of a process.
+pub(super) struct Lanes {
+    lanes: Mutex<Inner>,
+    width_max: usize,
+    slots: usize,
+}
+
+#[derive(Default)]
+struct Inner {
+    lanes: HashMap<i64, Lane>,
+    /// Organizations that had more than there was room for.
+    orgs: HashMap<OrgId, Turns>,
+    /// Attempts that work, on all lanes and on those that are not proven.
+    working: usize,
+    unproven: usize,
+    hanging: usize,
+}
+
+/// A place on a lane, and a slot; given back when it is dropped.
+pub(super) struct Place {
+    lanes: Arc<Lanes>,
+    destination: i64,
+    is_unproven: bool,
+    is_hanging: bool,
+}
+
+impl Place {
+    /// The attempt has waited for long: the slot is another's, if not too many hang already. The place on the lane stays taken.
+    pub(super) fn hang(&mut self) {
+        let mut inner = self.lanes.lock();
+        if self.is_hanging || inner.hanging >= self.lanes.slots * HANGING_PER_SLOT {
+            return;
+        }
+        inner.leave_slot(self.is_unproven);
+        inner.hanging += 1;
+        drop(inner);
+        self.is_hanging = true;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inner = self.lanes.lock();
+        if self.is_hanging {
+            inner.hanging -= 1;
+        } else {
+            inner.leave_slot(self.is_unproven);
+        }
+        if let Some(lane) = inner.lanes.get_mut(&self.destination) {
+            lane.running -= 1;
+        }
+    }
+}
+
+impl Inner {
+    fn leave_slot(&mut self, is_unproven: bool) {
+        self.working -= 1;
+        self.unproven -= usize::from(is_unproven);
+    }
+}
+
+impl Lanes {
+    /// Lanes of up to `width_max` deliveries, of `slots` in all.
+    pub(super) fn new(width_max: usize, slots: usize) -> Arc<Self> {
+        Arc::new(Self {
+            lanes: Mutex::default(),
+            width_max: width_max.max(1),
+            slots: slots.max(1),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every slot is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().working >= self.slots
+    }
+
+    /// A place on the lane to this destination, if it is open and has room.
+    pub(super) fn enter(self: &Arc<Self>, destination: i64, now: Timestamp) -> Option<Place> {
+        let mut inner = self.lock();
+        let is_full = inner.working >= self.slots;
+        let unproven_has_room = inner.unproven < (self.slots / UNPROVEN_SHARE).max(1);
+        let lane = inner.lanes.entry(destination).or_insert_with(|| Lane::new(now));
+        lane.touched_at = now;
+        let is_unproven = !lane.is_proven(now);
+        let is_shut = now < lane.closed_until || lane.running >= lane.width;
+        if is_full || is_shut || (is_unproven && !unproven_has_room) {
+            return None;
+        }
+        lane.running += 1;
+        inner.working += 1;
+        inner.unproven += usize::from(is_unproven);
+        drop(inner);
+        Some(Place {
+            lanes: Arc::clone(self),
+            destination,
+            is_unproven,
+            is_hanging: false,
+        })
+    }
+
+    /// Whether the lane is closed for a while, and not only full.
+    pub(super) fn is_closed(&self, destination: i64, now: Timestamp) -> bool {
+        let inner = self.lock();
+        inner
+            .lanes
+            .get(&destination)
+            .is_some_and(|lane| now < lane.closed_until)
+    }
+
+    /// When mail that finds its lane full or closed should come back.
+    pub(super) fn turn(&self, destination: i64, now: Timestamp) -> Timestamp {
+        let mut inner = self.lock();
+        let lane = inner.lanes.entry(destination).or_insert_with(|| Lane::new(now));
+        lane.turns.give(lane.closed_until, now)
+    }
+
+    /// When mail of an organization that has enough waiting should come back.
+    pub(super) fn turn_of_org(&self, org: &OrgId, now: Timestamp) -> Timestamp {
+        let mut inner = self.lock();
+        let turns = inner.orgs.entry(org.clone()).or_insert_with(|| Turns::new(now));
+        turns.give(now, now)
+    }
+
+    /// Learns from an attempt.
+    pub(super) fn heard(&self, org: &OrgId, destination: i64, heard: Heard, now: Timestamp) {
+        let mut inner = self.lock();
+        if let Some(turns) = inner.orgs.get_mut(org) {
+            turns.count(now);
+        }
+        let lane = inner.lanes.entry(destination).or_insert_with(|| Lane::new(now));
+        match heard {
+            Heard::Taken => lane.took(now, self.width_max),
+            Heard::Answered => lane.strikes = 0,
+            Heard::Throttled => {
+                lane.width = (lane.width / 2).max(1);
+                lane.strike(now, THROTTLED_FIRST, THROTTLED_MAX);
+            }
+            Heard::Unreachable => {
+                lane.width = 1;
+                lane.strike(now, UNREACHABLE_FIRST, UNREACHABLE_MAX);
+            }
+        }
+    }
+
+    /// Forgets lanes that nothing happened on; tells how many there are, and how many of them are closed.
+    pub(super) fn sweep(&self, now: Timestamp) -> (usize, usize) {
+        let mut inner = self.lock();
+        inner
+            .lanes
+            .retain(|_, lane| lane.running > 0 || now.since(lane.touched_at) < KEPT_FOR);
+        let closed = inner
+            .lanes
+            .values()
+            .filter(|lane| now < lane.closed_until)
+            .count();
+        (inner.lanes.len(), closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id as _;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_micros(1_800_000_000_000_000).plus(Duration::from_secs(seconds))
+    }
+
+    fn heard(lanes: &Lanes, destination: i64, heard: Heard, now: Timestamp) {
+        let org = OrgId::generate(at(0), [0; 10]);
+        lanes.heard(&org, destination, heard, now);
+    }
+
+    fn fill(lanes: &Arc<Lanes>, destination: i64, now: Timestamp) -> Vec<Place> {
+        std::iter::from_fn(|| lanes.enter(destination, now)).collect()
+    }
+
+    #[test]
+    fn a_lane_widens_with_what_is_taken_up_to_its_highest_width() {
+        let lanes = Lanes::new(10, 400);
+        assert_eq!(fill(&lanes, 1, at(0)).len(), WIDTH_FIRST);
+        for _ in 0..100 {
+            heard(&lanes, 1, Heard::Taken, at(1));
+        }
+        assert_eq!(fill(&lanes, 1, at(1)).len(), 10);
+        assert_eq!(
+            fill(&lanes, 2, at(1)).len(),
+            WIDTH_FIRST,
+            "another lane has its own"
+        );
+    }
+
+    #[test]
+    fn a_destination_that_asks_for_less_gets_half_after_a_while() {
+        let lanes = Lanes::new(64, 400);
+        for _ in 0..20 {
+            heard(&lanes, 1, Heard::Taken, at(0));
+        }
+        heard(&lanes, 1, Heard::Throttled, at(0));
+        heard(&lanes, 1, Heard::Throttled, at(1));
+        assert!(lanes.enter(1, at(4)).is_none());
+        assert_eq!(
+            fill(&lanes, 1, at(5)).len(),
+            5,
+            "a quarter of 21: it said so twice"
+        );
+    }
+
+    #[test]
+    fn a_destination_out_of_reach_is_left_alone_for_longer_and_longer() {
+        let lanes = Lanes::new(64, 400);
+        let mut now = at(0);
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            heard(&lanes, 1, Heard::Unreachable, now);
+            heard(&lanes, 1, Heard::Unreachable, now.plus(Duration::from_secs(1)));
+            let mut wait = Duration::ZERO;
+            while lanes.is_closed(1, now.plus(wait)) {
+                assert!(lanes.enter(1, now.plus(wait)).is_none());
+                wait += Duration::from_secs(5);
+            }
+            waits.push(wait.as_secs());
+            now = now.plus(wait);
+            assert_eq!(
+                fill(&lanes, 1, now).len(),
+                1,
+                "one of them looks whether it is there again"
+            );
+        }
+        assert_eq!(waits, [15, 30, 60, 120, 240, 480, 960, 1800, 1800, 1800]);
+        heard(&lanes, 1, Heard::Taken, now);
+        heard(&lanes, 1, Heard::Unreachable, now);
+        assert!(
+            lanes.is_closed(1, now.plus(Duration::from_secs(14)))
+                && !lanes.is_closed(1, now.plus(Duration::from_secs(15)))
+        );
+    }
+
+    #[test]
+    fn any_number_of_lanes_that_take_nothing_leave_three_quarters_to_the_others() {
+        let lanes = Lanes::new(64, 100);
+        let dead: Vec<Place> = (0..1000).flat_map(|lane| lanes.enter(lane, at(0))).collect();
+        assert_eq!(dead.len(), 25);
+        for _ in 0..100 {
+            heard(&lanes, 5_000, Heard::Taken, at(0));
+        }
+        let live = fill(&lanes, 5_000, at(0));
+        assert_eq!((live.len(), lanes.is_full()), (64, false));
+        drop((dead, live));
+        let again: Vec<Place> = (0..1000).flat_map(|lane| lanes.enter(lane, at(0))).collect();
+        assert_eq!(again.len(), 25, "places are given back");
+    }
+
+    #[test]
+    fn who_waits_for_a_silent_host_gives_its_slot_back_but_not_its_place() {
+        let lanes = Lanes::new(64, 100);
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            let mut more: Vec<Place> = (0..1000).flat_map(|lane| lanes.enter(lane, at(0))).collect();
+            more.iter_mut().for_each(Place::hang);
+            silent.extend(more);
+        }
+        assert_eq!(
+            silent.len(),
+            225,
+            "200 that hang, and 25 that found no room for that"
+        );
+        assert!(lanes.enter(0, at(0)).is_none(), "its place is taken");
+        drop(silent);
+        let inner = lanes.lock();
+        assert_eq!((inner.working, inner.unproven, inner.hanging), (0, 0, 0));
+    }
+
+    #[test]
+    fn mail_that_finds_its_lane_full_comes_back_in_turn_at_the_lanes_pace() {
+        let lanes = Lanes::new(64, 400);
+        for second in 0..60 {
+            for _ in 0..100 {
+                heard(&lanes, 1, Heard::Taken, at(second));
+            }
+        }
+        let turns: Vec<Timestamp> = (0..10_000).map(|_| lanes.turn(1, at(60))).collect();
+        assert!(turns.is_sorted());
+        let span = turns[9_999].since(at(60)).as_secs();
+        assert!(
+            (45..=60).contains(&span),
+            "10,000 at 100/s have their turn within {span} s"
+        );
+        assert!(lanes.turn(2, at(60)) <= at(62));
+        heard(&lanes, 2, Heard::Unreachable, at(60));
+        assert!(lanes.turn(2, at(60)) >= at(75));
+    }
+
+    #[test]
+    fn what_was_heard_is_read_from_the_fates() {
+        for (reason, heard) in [
+            ("421 4.7.0 too many connections", Heard::Throttled),
+            ("421 try again", Heard::Throttled),
+            ("451 4.7.500 server busy", Heard::Throttled),
+            ("451 4.7.1 greylisted", Heard::Answered),
+            ("452 4.2.2 full", Heard::Answered),
+            ("the connection could not be opened", Heard::Unreachable),
+            ("", Heard::Unreachable),
+        ] {
+            let exchange = Exchange::of_all(1, &Fate::deferred(reason));
+            assert_eq!(Heard::of(&exchange), Some(heard), "{reason}");
+        }
+        let taken = Fate::Delivered {
+            reply: "250 ok".into(),
+        };
+        let mut exchange = Exchange::of_all(2, &taken);
+        exchange.fates[0] = Fate::deferred("452 4.2.2 full");
+        assert_eq!(Heard::of(&exchange), Some(Heard::Taken));
+    }
+}
