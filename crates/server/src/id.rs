@@ -140,6 +140,8 @@ ids! {
     DomainId = "dom";
     /// A DKIM key.
     DkimKeyId = "dkim";
+    /// An address that is not written to.
+    SuppressionId = "sup";
     /// An accepted e-mail.
     EmailId = "email";
     /// One attempt to deliver an e-mail to one destination.

@@ -66,6 +66,15 @@ pub const DNS_FOUND_CHARS_MAX: usize = 512;
 /// Records of one name that are kept of what was found.
 pub const DNS_FOUND_MAX: usize = 5;
 
+/// Characters of the reason of a suppression.
+pub const SUPPRESSION_REASON_CHARS_MAX: usize = 512;
+/// Suppressions of one import.
+pub const SUPPRESSIONS_IMPORTED_MAX: usize = 1_000;
+/// Bytes of one import.
+pub const SUPPRESSION_IMPORT_BYTES_MAX: usize = 1024 * 1024;
+/// Suppressions of one part of an export.
+pub const SUPPRESSIONS_EXPORTED_MAX: i64 = 10_000;
+
 /// Recipients of one e-mail in `to`, `cc` and `bcc` together.
 pub const RECIPIENTS_MAX: usize = 50;
 /// Addresses in `replyTo`.

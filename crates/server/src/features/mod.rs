@@ -10,6 +10,7 @@ pub mod notices;
 pub mod orgs;
 pub mod people;
 pub mod sessions;
+pub mod suppressions;
 pub mod webhooks;
 
 use crate::platform::store::StatementText;
@@ -27,6 +28,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         keys::STATEMENTS,
         sessions::STATEMENTS,
         domains::STATEMENTS,
+        suppressions::STATEMENTS,
         emails::STATEMENTS,
         notices::STATEMENTS,
         delivery::STATEMENTS,

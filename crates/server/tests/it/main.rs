@@ -20,6 +20,7 @@ mod quota;
 mod send;
 mod sessions;
 mod statements;
+mod suppressions;
 mod test_mode;
 mod tidy;
 mod upgrade;

@@ -47,9 +47,22 @@ impl std::ops::Deref for Received {
     }
 }
 
+/// The media type of JSON.
+const MEDIA: &str = "application/json";
+
 /// The bytes of a JSON body within its limits.
 pub(super) async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Received, Problem> {
-    if !is_json(headers) {
+    read_media(headers, body, bytes_max, MEDIA).await
+}
+
+/// The bytes of a body of this type within its limits.
+pub(super) async fn read_media(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+    media: &str,
+) -> Result<Received, Problem> {
+    if !is_media(headers, media) {
         discard(body, bytes_max).await;
         return Err(Problem::content_type());
     }
@@ -100,19 +113,20 @@ pub(super) async fn discard(mut body: Body, bytes_max: usize) {
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, discard).await;
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether a body is said to be of this type, in UTF-8 and as it is.
+pub(super) fn is_media(headers: &HeaderMap, media: &str) -> bool {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let Some(value) = text(header::CONTENT_TYPE) else {
         return false;
     };
     let mut parts = value.split(';').map(str::trim);
-    let is_json = parts
+    let is_media = parts
         .next()
-        .is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+        .is_some_and(|given| given.eq_ignore_ascii_case(media));
     let is_utf8 = parts.all(|parameter| parameter.eq_ignore_ascii_case("charset=utf-8"));
     let is_plain =
         text(header::CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"));
-    is_json && is_utf8 && is_plain
+    is_media && is_utf8 && is_plain
 }
 
 /// The value of a JSON body.

@@ -23,6 +23,7 @@ mod request;
 mod route;
 mod session_issuers;
 mod settings;
+mod suppressions;
 mod webhooks;
 mod word;
 
@@ -72,7 +73,7 @@ struct Api {
 /// One line a route: it is read by column.
 #[rustfmt::skip]
 fn table() -> Table {
-    let table = people_routes(key_routes(webhook_routes(domain_routes(email_routes(Table::new())))));
+    let table = people_routes(key_routes(webhook_routes(suppression_routes(domain_routes(email_routes(Table::new()))))));
     table
         .get("/v1/settings", "getSettings", Needs("settings:read"), "Show the organization's settings", settings::get)
         .patch("/v1/settings", "updateSettings", NeedsLive("settings:write"), "Change the organization's settings", settings::change)
@@ -105,6 +106,24 @@ fn domain_routes(table: Table) -> Table {
         .post("/v1/domains/{id}/verify", "verifyDomain", update, verify, domains::verify)
         .post("/v1/domains/{id}/rotate-dkim", "rotateDkim", update, rotate, domains::rotate)
         .get("/v1/domains/{id}/dns", "getDomainDns", read, "Show a domain's records as a zone file", domains::dns)
+}
+
+#[rustfmt::skip]
+fn suppression_routes(table: Table) -> Table {
+    let (read, write) = (Needs("suppressions:read"), Needs("suppressions:write"));
+    let check = "Ask whether an address is written to";
+    let import = "Suppress many addresses, as JSON or CSV";
+    let export = "Export suppressions, as JSON or CSV";
+    let free = "Write to an address again";
+    table
+        .post("/v1/suppressions", "createSuppression", write, "Suppress an address", suppressions::create)
+        .get("/v1/suppressions", "listSuppressions", read, "List suppressions, newest first", suppressions::list)
+        .delete("/v1/suppressions", "deleteSuppressionByAddress", write, free, suppressions::delete_by_address)
+        .get("/v1/suppressions/check", "checkSuppression", read, check, suppressions::check)
+        .post("/v1/suppressions/import", "importSuppressions", write, import, suppressions::import)
+        .get("/v1/suppressions/export", "exportSuppressions", read, export, suppressions::export)
+        .get("/v1/suppressions/{id}", "getSuppression", read, "Show a suppression", suppressions::get)
+        .delete("/v1/suppressions/{id}", "deleteSuppression", write, "Take a suppression away", suppressions::delete)
 }
 
 #[rustfmt::skip]

@@ -9,6 +9,7 @@ use crate::features::keys::{Actor, Caller, ExposeError, KeyError, Refused};
 use crate::features::orgs::SettingsError;
 use crate::features::people::{IssuerError, MemberError};
 use crate::features::sessions;
+use crate::features::suppressions::SuppressionError;
 use crate::features::webhooks::WebhookError;
 use crate::id::Id as _;
 use crate::platform::store::StoreError;
@@ -104,6 +105,16 @@ impl Problem {
             "too many requests of this network were not as they should be; it is heard again after {seconds} s"
         );
         Self::later(Code::RequestBlocked, message, seconds)
+    }
+
+    /// The field that is refused.
+    pub(super) fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
+    /// What is told to people.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     /// How much a refusal counts towards shutting its network out: much for what no client sends by mistake.
@@ -545,6 +556,21 @@ impl From<DomainError> for Problem {
             }
             DomainError::Store(error) => error.into(),
             DomainError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<SuppressionError> for Problem {
+    fn from(error: SuppressionError) -> Self {
+        let text = error.to_string();
+        match error {
+            SuppressionError::Address(_) => Self::invalid("email", text),
+            SuppressionError::Reason => Self::invalid("reason", text),
+            SuppressionError::TooMany => Self::invalid("suppressions", text),
+            SuppressionError::Unknown => Self::not_found("suppression"),
+            SuppressionError::After => Self::invalid("starting_after", text),
+            SuppressionError::Store(error) => error.into(),
+            SuppressionError::Vault(error) => error.into(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::features::events::Type;
 use crate::features::keys::Period;
 use crate::features::orgs::{ExposurePolicy, Plan};
 use crate::features::people::{Algorithm, Permissions, Role};
+use crate::features::suppressions;
 use crate::features::webhooks::{self, DeliveryStatus, Health};
 use crate::mode::Mode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -97,6 +98,7 @@ spoken! {
     Role = "Role";
     Shows = "DnsRecordStatus";
     Status = "EmailStatus";
+    suppressions::Type = "SuppressionType";
     Type = "EventType";
 }
 

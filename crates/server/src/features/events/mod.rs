@@ -42,11 +42,15 @@ pub enum Type {
     DomainVerified,
     /// A domain may send no more, or never could: its records are not to be seen.
     DomainFailed,
+    /// An address is not written to any more.
+    SuppressionCreated,
+    /// An address may be written to again.
+    SuppressionDeleted,
 }
 
 impl Type {
     /// All types.
-    pub const ALL: [Type; 11] = [
+    pub const ALL: [Type; 13] = [
         Self::EmailSent,
         Self::EmailDelivered,
         Self::EmailDeferred,
@@ -58,6 +62,8 @@ impl Type {
         Self::ApiKeyRotationDue,
         Self::DomainVerified,
         Self::DomainFailed,
+        Self::SuppressionCreated,
+        Self::SuppressionDeleted,
     ];
 
     /// The type as it is stored, shown and subscribed to.
@@ -74,6 +80,8 @@ impl Type {
             Self::ApiKeyRotationDue => "api_key.rotation_due",
             Self::DomainVerified => "domain.verified",
             Self::DomainFailed => "domain.failed",
+            Self::SuppressionCreated => "suppression.created",
+            Self::SuppressionDeleted => "suppression.deleted",
         }
     }
 }

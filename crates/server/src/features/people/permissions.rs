@@ -34,6 +34,8 @@ impl Permissions {
         "domains:read",
         "domains:update",
         "domains:delete",
+        "suppressions:read",
+        "suppressions:write",
         "webhooks:create",
         "webhooks:read",
         "webhooks:update",

@@ -36,6 +36,7 @@ impl Role {
                 &[
                     "emails:*",
                     "domains:*",
+                    "suppressions:*",
                     "webhooks:*",
                     "api-keys:*",
                     "settings:*",
@@ -47,12 +48,21 @@ impl Role {
                 &[
                     "emails:*",
                     "domains:*",
+                    "suppressions:*",
                     "webhooks:*",
                     "api-keys:*",
                     "settings:read",
                 ],
             ),
-            Self::Analyst => ("analyst", &["emails:read", "domains:read", "webhooks:read"]),
+            Self::Analyst => (
+                "analyst",
+                &[
+                    "emails:read",
+                    "domains:read",
+                    "suppressions:read",
+                    "webhooks:read",
+                ],
+            ),
             Self::Billing => ("billing", &[]),
         }
     }

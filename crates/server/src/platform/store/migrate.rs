@@ -65,6 +65,7 @@ impl Schema {
             migration!("data", "0005_people"),
             migration!("data", "0006_domains"),
             migration!("data", "0007_lanes"),
+            migration!("data", "0008_suppressions"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

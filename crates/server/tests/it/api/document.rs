@@ -12,6 +12,7 @@ use sealwright::features::events::Type;
 use sealwright::features::keys::Period;
 use sealwright::features::orgs::{ExposurePolicy, Plan};
 use sealwright::features::people::{Algorithm, Permissions, Role};
+use sealwright::features::suppressions;
 use sealwright::features::webhooks::{self, DeliveryStatus, Health};
 use sealwright::mode::Mode;
 use serde_json::{Value, json};
@@ -165,6 +166,7 @@ fn every_enum_is_the_list_of_its_type() {
         ("EmailStatus", names(&Status::ALL.map(Status::name))),
         ("EventPattern", webhooks::event_patterns()),
         ("EventType", names(&Type::ALL.map(Type::name))),
+        ("ExportFormat", names(&["json", "csv"])),
         (
             "KeyExposurePolicy",
             names(&ExposurePolicy::ALL.map(ExposurePolicy::name)),
@@ -177,6 +179,10 @@ fn every_enum_is_the_list_of_its_type() {
         ("RecipientKind", names(&Kind::ALL.map(Kind::name))),
         ("Role", names(&Role::ALL.map(Role::name))),
         ("SessionAlgorithm", names(&Algorithm::ALL.map(Algorithm::name))),
+        (
+            "SuppressionType",
+            names(&suppressions::Type::ALL.map(suppressions::Type::name)),
+        ),
         (
             "WebhookDeliveryStatus",
             names(&DeliveryStatus::ALL.map(DeliveryStatus::name)),

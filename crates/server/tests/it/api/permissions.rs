@@ -103,6 +103,8 @@ on_both_engines! {
         let hook = serde_json::json!({"url": "https://hooks.example/x", "events": ["*"]});
         let hook = house.client.post("/v1/webhooks", &other.live, &hook).await.expect(201);
         let people = People::of(&house, &other).await;
+        let suppression = serde_json::json!({"email": "gone@reader.example"});
+        let suppression = house.client.post("/v1/suppressions", &other.live, &suppression).await.expect(201);
         let domains = house.client.get("/v1/domains", &other.live).await.expect(200);
         let domain = domains["data"][0]["id"].as_str().unwrap();
         for route in routes().iter().filter(|route| route.path.contains("{id}")) {
@@ -110,6 +112,7 @@ on_both_engines! {
                 "api-keys" => key,
                 "emails" => email["id"].as_str().unwrap(),
                 "domains" => domain,
+                "suppressions" => suppression["id"].as_str().unwrap(),
                 "webhooks" => hook["id"].as_str().unwrap(),
                 "session-issuers" => people.issuer.as_str(),
                 "members" => people.members[0].as_str(),

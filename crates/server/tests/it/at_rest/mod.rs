@@ -114,6 +114,18 @@ impl Scene {
     /// Sends the mail of canaries and follows it to its end; the last canaries are made on the way.
     async fn play(&self, client: &Client, canaries: &mut Canaries) {
         let key = canaries.secret("API key").to_owned();
+        for name in ["suppressed address", "suppression reason"] {
+            canaries.add_secret(name, &name.replace(' ', "-not-to-be-read-"));
+        }
+        let suppression = json!({
+            "email": format!("{}@reader.example", canaries.secret("suppressed address")),
+            "reason": canaries.secret("suppression reason"),
+        });
+        let suppression = client
+            .post("/v1/suppressions", &key, &suppression)
+            .await
+            .expect(201);
+        assert_eq!(suppression["reason"], canaries.secret("suppression reason"));
         let hook =
             json!({"url": self.receiver.url(&format!("/{}", canaries.of("webhook path"))), "events": ["*"]});
         let created = client.post("/v1/webhooks", &key, &hook).await.expect(201);

@@ -15,12 +15,17 @@ on_both_engines! {
                 format!("/v1/webhooks/{}", foreign.webhook),
                 format!("/v1/session-issuers/{}", foreign.issuer),
                 format!("/v1/members/{}", foreign.member),
+                format!("/v1/suppressions/{}", foreign.suppression),
             ] {
                 assert_eq!(house.client.get(&path, key).await.refusal(404).0, "not_found", "{path}");
             }
             let path = format!("/v1/webhooks/{}", foreign.webhook);
             assert_eq!(house.client.delete(&path, key).await.refusal(404).0, "not_found");
-            for path in [format!("/v1/session-issuers/{}", foreign.issuer), format!("/v1/members/{}", foreign.member)] {
+            for path in [
+                format!("/v1/session-issuers/{}", foreign.issuer),
+                format!("/v1/members/{}", foreign.member),
+                format!("/v1/suppressions/{}", foreign.suppression),
+            ] {
                 assert_eq!(house.client.delete(&path, key).await.refusal(404).0, "not_found");
             }
             let member = serde_json::json!({"issuerId": foreign.issuer, "subject": "eve", "role": "analyst"});
@@ -52,8 +57,12 @@ on_both_engines! {
             let list = house.client.get("/v1/emails?to=ada@reader.example", key).await.expect(200);
             assert_eq!(list["data"][0]["id"], own.email);
             assert_eq!(list["totalCount"], 1);
-            let list = house.client.get("/v1/webhooks", key).await.expect(200);
-            assert_eq!((&list["totalCount"], &list["data"][0]["id"]), (&1.into(), &own.webhook.as_str().into()));
+            for (path, own) in [("/v1/webhooks", &own.webhook), ("/v1/suppressions", &own.suppression)] {
+                let list = house.client.get(path, key).await.expect(200);
+                assert_eq!((&list["totalCount"], &list["data"][0]["id"]), (&1.into(), &own.as_str().into()));
+            }
+            let refused = house.client.get(&format!("/v1/suppressions?starting_after={}", foreign.suppression), key).await;
+            assert_eq!(refused.refusal(400), ("invalid_parameter".into(), "starting_after".into()));
         }
     }
 

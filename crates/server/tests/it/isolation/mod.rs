@@ -29,6 +29,7 @@ struct Owned {
     webhook: String,
     issuer: String,
     member: String,
+    suppression: String,
 }
 
 impl Neighbours {
@@ -53,6 +54,12 @@ impl Neighbours {
 
 /// Does everything once, so that each table has rows of this organization: some mail waits for its next attempt.
 async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
+    let suppression = json!({"email": "gone@reader.example", "reason": "shared"});
+    let suppression = house
+        .client
+        .post("/v1/suppressions", &account.live, &suppression)
+        .await
+        .expect(201);
     let hook =
         json!({"url": receiver.url(&format!("/{}", account.org)), "events": ["*"], "description": "all"});
     let webhook = house
@@ -82,6 +89,7 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
         webhook: webhook["id"].as_str().unwrap().to_owned(),
         issuer: issuer["id"].as_str().unwrap().to_owned(),
         member: member["id"].as_str().unwrap().to_owned(),
+        suppression: suppression["id"].as_str().unwrap().to_owned(),
     }
 }
 
