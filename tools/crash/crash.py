@@ -233,7 +233,7 @@ class Run:
                 own.close()
 
     async def add_webhook(self):
-        hook = {"url": f"https://localhost:{self.sinks.ports['hooks']}/events", "events": ["*"]}
+        hook = {"url": f"https://localhost:{self.sinks.ports['hooks']}/events", "events": ["email.*"]}
         status, answer = await self.ask("POST", "/v1/webhooks", hook)
         if status != 201:
             raise Failed(f"the webhook was refused: {answer}")

@@ -68,7 +68,7 @@ metrics! {
     acme_orders: ByKind<Counter> = Family::default(), "Certificates asked for by ACME by result";
     /// E-mails accepted.
     emails_accepted: Counter = Counter::default(), "E-mails accepted for sending";
-    /// Outcomes per recipient: delivered, deferred, bounced, failed.
+    /// Outcomes per recipient: delivered, deferred, bounced, failed, suppressed.
     outcomes: ByKind<Counter> = Family::default(), "Delivery outcomes per recipient";
     /// Attempts found without an outcome after a crash.
     in_doubt: Counter = Counter::default(), "Attempts whose outcome was never recorded";

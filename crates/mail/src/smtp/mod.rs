@@ -10,10 +10,11 @@
 //! ```
 //!
 //! Beside them: [`reply`] (codes and text), [`content`] (dots, line ends), [`outcome`] (what became
-//! of each recipient, and why) and [`limits`].
+//! of each recipient, and why), [`classify`](mod@classify) (what a refusal means) and [`limits`].
 //!
 //! Not here: which host to speak to, when to try again, who may send what, what a message holds.
 
+pub mod classify;
 pub mod client;
 pub mod content;
 pub mod limits;
@@ -22,6 +23,8 @@ mod path;
 pub mod reply;
 pub mod server;
 
+#[doc(inline)]
+pub use classify::{Category, classify};
 #[doc(inline)]
 pub use client::{Client, Envelope, Extensions, TlsMode, Turn, Verb};
 #[doc(inline)]

@@ -9,12 +9,14 @@ use crate::clock::Timestamp;
 use crate::features::emails::{
     self, AttemptOutcome, Destined, Mailed, NewAttempt, Outcome, ReadError, RecipientOutcome, Status,
 };
+use crate::features::suppressions;
 use crate::id::{AttemptId, EmailId, Id as _};
 use crate::metrics::KindLabel;
 use crate::mode::Mode;
 use crate::platform::jobs::{self, Job, JobError, Kind, Settled, settle};
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Class, OrgVault, VaultError, random};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Why an attempt could not be made at all; the job stays and is tried again.
@@ -32,6 +34,21 @@ pub(super) enum AttemptError {
     Other(&'static str),
 }
 
+/// Why an attempt was not marked as started; nothing was sent.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotStarted {
+    #[error(transparent)]
+    Job(#[from] JobError),
+    #[error("recipients were suppressed meanwhile")]
+    Suppressed(BTreeMap<Vec<u8>, suppressions::Type>),
+}
+
+impl From<StoreError> for NotStarted {
+    fn from(error: StoreError) -> Self {
+        Self::Job(error.into())
+    }
+}
+
 /// What an attempt works on.
 pub(super) struct Work {
     pub(super) job: Job,
@@ -39,6 +56,22 @@ pub(super) struct Work {
     pub(super) email: EmailId,
     pub(super) mailed: Mailed,
     pub(super) attempt: NewAttempt,
+}
+
+impl Work {
+    /// The recipients that may be written to.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Destined> {
+        let recipients = self.mailed.recipients.iter();
+        recipients.filter(|recipient| recipient.suppressed.is_none())
+    }
+
+    /// Leaves these recipients out from now on.
+    pub(super) fn suppress(&mut self, found: &BTreeMap<Vec<u8>, suppressions::Type>) {
+        for recipient in &mut self.mailed.recipients {
+            let kind = found.get(recipient.address_index.as_ref()).copied();
+            recipient.suppressed = recipient.suppressed.or(kind);
+        }
+    }
 }
 
 impl Delivery {
@@ -100,10 +133,10 @@ impl Delivery {
         Ok(())
     }
 
-    async fn carry_out(self: Arc<Self>, work: Work) {
+    async fn carry_out(self: Arc<Self>, mut work: Work) {
         let exchange = match work.mailed.mode {
             Mode::Test => Ok(simulate::exchange(&work)),
-            Mode::Live => self.exchange(&work).await,
+            Mode::Live => self.exchange(&mut work).await,
         };
         if let (Mode::Live, Some(heard)) = (work.mailed.mode, exchange.as_ref().ok().and_then(Heard::of)) {
             self.lanes
@@ -201,10 +234,17 @@ impl Delivery {
         settle(&self.platform, &job.org, "delivery_put_back", unit).await;
     }
 
-    /// The unit that marks an attempt as started; the dot may leave once it is committed.
-    pub(super) async fn mark_started(&self, work: &Work) -> Result<(), JobError> {
-        let (job, attempt) = (work.job.clone(), work.attempt.clone());
+    /// The unit that marks an attempt as started; the dot may leave once it is committed. Whoever is suppressed by then is not written to:
+    /// asked here, because no later moment is left to ask at.
+    pub(super) async fn mark_started(&self, work: &Work) -> Result<(), NotStarted> {
+        let (job, attempt, mode) = (work.job.clone(), work.attempt.clone(), work.mailed.mode);
+        let indexes: Vec<_> = work.open().map(|open| open.address_index.clone()).collect();
         let unit = async move |tx: &OrgTx| {
+            let indexes: Vec<&[u8]> = indexes.iter().map(AsRef::as_ref).collect();
+            let suppressed = suppressions::of(tx, mode, &indexes).await?;
+            if !suppressed.is_empty() {
+                return Err(NotStarted::Suppressed(suppressed));
+            }
             jobs::start(tx, &job, attempt.id.as_str()).await?;
             Ok(emails::start_attempt(tx, &attempt).await?)
         };
@@ -225,8 +265,10 @@ async fn outcome(
 ) -> Result<Outcome, VaultError> {
     let mut events = Vec::with_capacity(told.len());
     let mut recipients = Vec::with_capacity(told.len());
+    let mut suppressions = Vec::new();
     for told in told.iter().filter(|told| told.is_news()) {
         events.extend(facts::events(told).await?);
+        suppressions.extend(facts::suppression(told).await?);
         recipients.push(RecipientOutcome {
             position: told.recipient.position,
             status: told.status,
@@ -248,6 +290,7 @@ async fn outcome(
         attempt,
         recipients,
         events,
+        suppressions,
         at: now,
     })
 }
@@ -264,12 +307,11 @@ fn status_of(fate: &Fate, recipient: &Destined, next: Option<Timestamp>) -> Stat
 }
 
 /// The addresses of recipients, for the envelope.
-pub(super) fn envelope_addresses(
-    recipients: &[Destined],
+pub(super) fn envelope_addresses<'a>(
+    recipients: impl Iterator<Item = &'a Destined>,
 ) -> Result<Vec<sealwright_mail::address::Mailbox>, AttemptError> {
     let parse = |recipient: &Destined| sealwright_mail::address::Mailbox::parse(&recipient.mailbox);
     recipients
-        .iter()
         .map(parse)
         .collect::<Result<_, _>>()
         .map_err(|_| AttemptError::Other("a stored recipient can't be read"))

@@ -1,14 +1,17 @@
 //! Talks to a destination's hosts until one of them answered for the message, or none is left.
 
-use super::attempt::{AttemptError, Work, envelope_addresses};
+use super::attempt::{AttemptError, NotStarted, Work, envelope_addresses};
 use super::pool::Lent;
 use super::route::{Candidates, Route};
 use super::signing::body_start;
-use super::wire::{Envelope, Outcome as WireOutcome, Step, Target, TlsFacts, WireFailure};
+use super::wire::{Envelope, Step, Target, TlsFacts, WireFailure};
 use super::{Delivery, facts};
-use crate::features::emails;
+use crate::features::emails::{self, Destined};
+use crate::features::suppressions::Type;
 use crate::platform::jobs::JobError;
 use sealwright_mail::address::Mailbox;
+use sealwright_mail::smtp::Category;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +29,9 @@ pub(super) enum Fate {
     Deferred { reason: String, wait: Option<Duration> },
     Bounced {
         reason: String,
-        category: facts::Category,
+        category: Category,
+        /// It was said of this recipient and nobody else.
+        is_of_recipient: bool,
     },
     /// Given up by us.
     Failed { reason: String },
@@ -108,6 +113,19 @@ impl Exchange {
             is_lost: false,
         }
     }
+
+    /// The talk was about those who are not suppressed; the others get their fates here.
+    fn with_suppressed(mut self, recipients: &[Destined]) -> Self {
+        let mut talked = std::mem::take(&mut self.fates).into_iter();
+        let fate = |recipient: &Destined| match recipient.suppressed {
+            Some(kind) => Some(Fate::Suppressed {
+                reason: kind.reason(),
+            }),
+            None => talked.next(),
+        };
+        self.fates = recipients.iter().filter_map(fate).collect();
+        self
+    }
 }
 
 /// How the talk with one host ended.
@@ -116,30 +134,48 @@ enum Talk {
     Answered(Exchange),
     /// It did not get as far; another host may.
     NextHost(WireFailure, Target),
+    /// The dot did not leave, because these recipients were suppressed meanwhile.
+    Suppressed(BTreeMap<Vec<u8>, Type>),
 }
 
+/// How the talk with all hosts ended.
+type Talked = Result<Exchange, BTreeMap<Vec<u8>, Type>>;
+
 impl Delivery {
-    pub(super) async fn exchange(&self, work: &Work) -> Result<Exchange, AttemptError> {
-        let count = work.mailed.recipients.len();
-        let mailboxes = envelope_addresses(&work.mailed.recipients)?;
-        let Some(message) = self.message(work).await? else {
-            let reason = "the content was forgotten before it could be delivered".to_owned();
-            return Ok(Exchange::of_all(count, &Fate::Failed { reason }));
-        };
+    /// Talks until there is an answer for everybody. When somebody is suppressed during the talk, it is broken off and begun anew without.
+    pub(super) async fn exchange(&self, work: &mut Work) -> Result<Exchange, AttemptError> {
+        let message = self.message(work).await?;
+        loop {
+            let talked = match (work.open().count(), &message) {
+                (0, _) => Ok(Exchange::of_all(0, &Fate::deferred(""))),
+                (count, None) => {
+                    let reason = "the content was forgotten before it could be delivered".to_owned();
+                    Ok(Exchange::of_all(count, &Fate::Failed { reason }))
+                }
+                (_, Some(message)) => self.talk_about(work, message).await?,
+            };
+            match talked {
+                Ok(exchange) => return Ok(exchange.with_suppressed(&work.mailed.recipients)),
+                Err(suppressed) => work.suppress(&suppressed),
+            }
+        }
+    }
+
+    async fn talk_about(&self, work: &Work, message: &Arc<[u8]>) -> Result<Talked, AttemptError> {
+        let mailboxes = envelope_addresses(work.open())?;
         let domain = mailboxes.first().map(|mailbox| mailbox.address.domain().clone());
         let domain = domain.ok_or(AttemptError::Other("a delivery without recipients"))?;
         let targets = match self.route(&domain).await {
             Route::Hosts(candidates) => candidates,
-            Route::Nowhere(fate) => return Ok(Exchange::of_all(count, &fate)),
+            Route::Nowhere(fate) => return Ok(Ok(Exchange::of_all(mailboxes.len(), &fate))),
         };
         let from = Mailbox::parse(&work.mailed.head.from)
             .map_err(|_| AttemptError::Other("a stored sender can't be read"))?;
-        let signature = self.sign(work, &from, &message).await?;
+        let signature = self.sign(work, &from, message).await?;
         // The header names recipients of other destinations too: one address beyond ASCII makes the message itself internationalized
         // (RFC 6532), wherever it goes. An address of this envelope may be a blind copy, which no header names.
         let is_ascii = |mailbox: &Mailbox| mailbox.address.is_ascii();
-        let needs_smtputf8 =
-            !header_of(&message).is_ascii() || !mailboxes.iter().chain([&from]).all(is_ascii);
+        let needs_smtputf8 = !header_of(message).is_ascii() || !mailboxes.iter().chain([&from]).all(is_ascii);
         let envelope = Envelope {
             from: from.address.as_str().to_owned(),
             to: mailboxes
@@ -150,7 +186,7 @@ impl Delivery {
             smtputf8: needs_smtputf8,
             eight_bit: false,
         };
-        self.talk_to_hosts(work, targets, &envelope, &[&signature, &message])
+        self.talk_to_hosts(work, targets, &envelope, &[&signature, message])
             .await
     }
 
@@ -168,11 +204,12 @@ impl Delivery {
         candidates: Candidates,
         envelope: &Envelope,
         parts: &[&[u8]],
-    ) -> Result<Exchange, AttemptError> {
+    ) -> Result<Talked, AttemptError> {
         let mut last: Option<(WireFailure, Target)> = None;
         for target in candidates.targets.into_iter().take(HOSTS_MAX) {
             match self.talk(work, target, envelope, parts).await {
-                Talk::Answered(exchange) => return Ok(exchange),
+                Talk::Answered(exchange) => return Ok(Ok(exchange)),
+                Talk::Suppressed(found) => return Ok(Err(found)),
                 // One host that may take the mail later outweighs all that never will.
                 Talk::NextHost(failure, target) => match &last {
                     Some((earlier, _)) if !earlier.permanent && failure.permanent => {}
@@ -180,15 +217,14 @@ impl Delivery {
                 },
             }
         }
-        let count = work.mailed.recipients.len();
         let Some((failure, target)) = last else {
             return Err(AttemptError::Other("a route without hosts"));
         };
         let fate = facts::fate_of_failure(&failure);
-        let mut exchange = Exchange::of_all(count, &fate);
+        let mut exchange = Exchange::of_all(envelope.to.len(), &fate);
         (exchange.host, exchange.address) = (Some(target.host), Some(target.addr.ip().to_string()));
         exchange.steps = failure.steps;
-        Ok(exchange)
+        Ok(Ok(exchange))
     }
 
     /// A kept connection may have died unseen; then one new one is opened before the host is given up.
@@ -206,7 +242,9 @@ impl Delivery {
                 .await;
             let transaction = match sent {
                 Ok(transaction) => transaction,
-                Err(error) => return Talk::Answered(self.not_marked(work, &error)),
+                // The connection goes with what was said over it.
+                Err(NotStarted::Suppressed(found)) => return Talk::Suppressed(found),
+                Err(NotStarted::Job(error)) => return Talk::Answered(self.not_marked(work, &error)),
             };
             if was_kept && !transaction.reached_dot && !lent.connection.is_reusable() {
                 may_reuse = false;
@@ -225,7 +263,7 @@ impl Delivery {
         let fate = Fate::deferred("the attempt could not be recorded, so it was not made");
         Exchange {
             is_lost,
-            ..Exchange::of_all(work.mailed.recipients.len(), &fate)
+            ..Exchange::of_all(work.open().count(), &fate)
         }
     }
 }
@@ -237,11 +275,7 @@ fn header_of(message: &[u8]) -> &[u8] {
 }
 
 fn answered(lent: &Lent, target: &Target, transaction: super::wire::Transaction) -> Exchange {
-    let fates = transaction
-        .recipients
-        .iter()
-        .map(|outcome: &WireOutcome| facts::fate_of(outcome))
-        .collect();
+    let fates = facts::fates_of(&transaction);
     let mut steps = lent.opening_steps.clone();
     steps.extend(transaction.steps);
     Exchange {

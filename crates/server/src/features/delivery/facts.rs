@@ -2,114 +2,70 @@
 
 use super::attempt::Work;
 use super::exchange::{Exchange, Fate};
-use super::wire::{Outcome, WireFailure};
+use super::wire::{Outcome, Reason, Reply, Transaction, WireFailure};
 use crate::clock::Timestamp;
-use crate::features::emails::{Destined, Status};
-use crate::features::events::{self, About, Event, Metadata, Type};
-use crate::id::EmailId;
+use crate::features::emails::{self, Destined, Status};
+use crate::features::events::{About, Event, Type};
+use crate::features::suppressions::{self, Prepared, Suppress};
+use crate::mode::Mode;
 use crate::platform::vault::VaultError;
 use sealwright_mail::address::Mailbox;
-use serde::{Serialize, Serializer};
+use sealwright_mail::smtp::classify;
+use serde::Serialize;
 use std::time::Duration;
-
-/// Why mail was refused, in the API's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Category {
-    /// No such mailbox.
-    InvalidAddress,
-    /// No such domain, or it takes no mail.
-    DomainNotFound,
-    /// The content.
-    ContentRejected,
-    /// A policy.
-    PolicyRelated,
-    /// The sender or its address.
-    Blocked,
-    /// No room.
-    MailboxFull,
-    /// Anything else on the other side.
-    ServerError,
-}
-
-impl Category {
-    /// All categories.
-    pub const ALL: [Category; 7] = [
-        Self::InvalidAddress,
-        Self::DomainNotFound,
-        Self::ContentRejected,
-        Self::PolicyRelated,
-        Self::Blocked,
-        Self::MailboxFull,
-        Self::ServerError,
-    ];
-
-    /// The category as events name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::InvalidAddress => "invalid_address",
-            Self::DomainNotFound => "domain_not_found",
-            Self::ContentRejected => "content_rejected",
-            Self::PolicyRelated => "policy_related",
-            Self::Blocked => "blocked",
-            Self::MailboxFull => "mailbox_full",
-            Self::ServerError => "server_error",
-        }
-    }
-}
-
-impl Serialize for Category {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(self.name())
-    }
-}
-
-/// RFC 3463: the subject and detail of an enhanced code, when there is one, say more than the reply code.
-pub(super) fn category(code: Option<u16>, enhanced: Option<(u16, u16)>) -> Category {
-    match (enhanced, code) {
-        (Some((1, 2)), _) => Category::DomainNotFound,
-        (Some((1, _)) | Some((2, 0 | 1)), _) => Category::InvalidAddress,
-        (Some((2, 2)), _) | (None, Some(552)) => Category::MailboxFull,
-        (Some((6, _)), _) => Category::ContentRejected,
-        (Some((7, 1)), _) => Category::Blocked,
-        (Some((7, _)), _) => Category::PolicyRelated,
-        (None, Some(550 | 551 | 553)) => Category::InvalidAddress,
-        (None, Some(554)) => Category::PolicyRelated,
-        _ => Category::ServerError,
-    }
-}
 
 /// Characters of a reply that are kept.
 const REPLY_CHARS_MAX: usize = 512;
 
-pub(super) fn fate_of(outcome: &Outcome) -> Fate {
-    let said =
-        |reply: &sealwright_mail::smtp::Reply| format!("{} {}", reply.code(), reply.text(REPLY_CHARS_MAX));
+/// What became of the recipients of a transaction, in their order.
+pub(super) fn fates_of(transaction: &Transaction) -> Vec<Fate> {
+    let are_own = are_of_recipients(transaction);
+    let outcomes = transaction.recipients.iter();
+    outcomes.map(|outcome| fate_of(outcome, are_own)).collect()
+}
+
+/// Whether each refusal was said of one recipient: in reply to its RCPT, or of a message that has no other. What is said of the sender or
+/// of several at once proves nothing about any of them.
+fn are_of_recipients(transaction: &Transaction) -> bool {
+    let refused_at = |verb: &str| {
+        let of_verb = transaction.steps.iter().filter(|step| step.verb == verb);
+        of_verb
+            .filter(|step| step.code.is_some_and(|code| code >= 500))
+            .count()
+    };
+    let is_refused = |outcome: &&Outcome| matches!(outcome, Outcome::Failed(Reason::Reply(_)));
+    let refused = transaction.recipients.iter().filter(is_refused).count();
+    refused_at("MAIL") == 0 && (transaction.recipients.len() == 1 || refused_at("RCPT") >= refused)
+}
+
+fn fate_of(outcome: &Outcome, is_of_recipient: bool) -> Fate {
+    let said = |reply: &Reply| format!("{} {}", reply.code(), reply.text(REPLY_CHARS_MAX));
     match outcome {
         Outcome::Delivered(reply) => Fate::Delivered { reply: said(reply) },
         Outcome::Deferred(reason) => Fate::deferred(outcome.reply().map_or_else(|| reason.to_string(), said)),
         Outcome::Failed(reason) => {
-            let reason = outcome.reply().map_or_else(|| reason.to_string(), said);
-            let code = outcome.reply().map(sealwright_mail::smtp::Reply::code);
-            let enhanced = outcome
-                .enhanced()
-                .map(|enhanced| (enhanced.subject, enhanced.detail));
+            let text = |reply: &Reply| reply.text(REPLY_CHARS_MAX);
+            let words = outcome.reply().map_or_else(|| reason.to_string(), text);
             Fate::Bounced {
-                reason,
-                category: category(code, enhanced),
+                category: classify(outcome.reply().map(Reply::code), outcome.enhanced(), &words),
+                reason: outcome.reply().map_or_else(|| reason.to_string(), said),
+                is_of_recipient,
             }
         }
     }
 }
 
+/// A host that refuses before it knows for whom says nothing of a recipient.
 pub(super) fn fate_of_failure(failure: &WireFailure) -> Fate {
     let reason = failure.reason.clone();
-    if failure.permanent {
-        Fate::Bounced {
-            reason,
-            category: Category::ServerError,
-        }
-    } else {
-        Fate::deferred(reason)
+    let refusal = failure.reply.as_ref().filter(|_| failure.permanent);
+    let Some(reply) = refusal else {
+        return Fate::deferred(reason);
+    };
+    Fate::Bounced {
+        category: classify(Some(reply.code()), reply.enhanced(), &reply.text(REPLY_CHARS_MAX)),
+        reason,
+        is_of_recipient: false,
     }
 }
 
@@ -204,20 +160,6 @@ impl Told<'_> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Data<'a> {
-    email_id: &'a EmailId,
-    to: &'a str,
-    subject: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    tags: &'a [String],
-    #[serde(skip_serializing_if = "Metadata::is_empty")]
-    metadata: &'a Metadata,
-    #[serde(flatten)]
-    what: What<'a>,
-}
-
-#[derive(Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 enum What<'a> {
     Delivered {
@@ -231,7 +173,7 @@ enum What<'a> {
     },
     Bounced {
         bounce_type: &'static str,
-        bounce_category: Category,
+        bounce_category: &'static str,
         message: &'a str,
         bounced_at: String,
     },
@@ -276,8 +218,8 @@ fn what<'a>(told: &Told<'a>) -> (Type, What<'a>) {
         ),
         (Status::Bounced, Fate::Bounced { category, .. }) => {
             let what = What::Bounced {
-                bounce_type: "hard",
-                bounce_category: *category,
+                bounce_type: if category.is_hard() { "hard" } else { "soft" },
+                bounce_category: category.name(),
                 message: text,
                 bounced_at: at,
             };
@@ -312,41 +254,49 @@ fn what<'a>(told: &Told<'a>) -> (Type, What<'a>) {
 
 async fn event(told: &Told<'_>, kind: Type, at: Timestamp, what: What<'_>) -> Result<Event, VaultError> {
     let address = Mailbox::parse(&told.recipient.mailbox).map(|mailbox| mailbox.address.as_str().to_owned());
-    let head = &told.work.mailed.head;
-    let data = Data {
-        email_id: &told.work.email,
-        to: address.as_deref().unwrap_or(&told.recipient.mailbox),
-        subject: &head.subject,
-        tags: &head.tags,
-        metadata: &head.metadata,
-        what,
-    };
+    let to = address.as_deref().unwrap_or(&told.recipient.mailbox);
     let about = About {
         kind,
         mode: told.work.mailed.mode,
         email: Some(&told.work.email),
         at,
     };
-    events::prepare(&told.work.vault, about, &data).await
+    emails::recipient_event(&told.work.vault, about, &told.work.mailed.head, to, &what).await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refusal_is_classified_by_its_enhanced_code_before_its_reply_code() {
-        for (code, enhanced, expected) in [
-            (550, Some((1, 1)), Category::InvalidAddress),
-            (550, Some((1, 2)), Category::DomainNotFound),
-            (550, Some((7, 1)), Category::Blocked),
-            (554, Some((6, 0)), Category::ContentRejected),
-            (550, Some((7, 26)), Category::PolicyRelated),
-            (552, Some((2, 2)), Category::MailboxFull),
-            (550, None, Category::InvalidAddress),
-            (500, None, Category::ServerError),
-        ] {
-            assert_eq!(category(Some(code), enhanced), expected);
-        }
-    }
+/// The suppression of a recipient, if what became of it says that no other mail will arrive or is wanted. Outcomes of test mode are made
+/// to be repeated, and suppress nobody.
+pub(super) async fn suppression(told: &Told<'_>) -> Result<Option<Prepared>, VaultError> {
+    let kind = match told.fate {
+        Fate::Bounced {
+            category,
+            is_of_recipient: true,
+            ..
+        } if category.is_of_address() => suppressions::Type::HardBounces,
+        Fate::Complained { .. } => suppressions::Type::Complaints,
+        Fate::Delivered { .. }
+        | Fate::Deferred { .. }
+        | Fate::Bounced { .. }
+        | Fate::Failed { .. }
+        | Fate::Suppressed { .. }
+        | Fate::Waiting { .. } => return Ok(None),
+    };
+    let Work {
+        vault, email, mailed, ..
+    } = told.work;
+    let Some(mailbox) = Mailbox::parse(&told.recipient.mailbox)
+        .ok()
+        .filter(|_| mailed.mode == Mode::Live)
+    else {
+        return Ok(None);
+    };
+    let new = Suppress {
+        mode: mailed.mode,
+        address: &mailbox.address,
+        kind,
+        reason: Some(told.fate.text()),
+        email: Some(email),
+        at: told.now,
+    };
+    suppressions::prepare(vault, new).await.map(Some)
 }

@@ -2,7 +2,7 @@
 //!
 //! Life of a delivery: a job names an e-mail and a destination (all its recipients of one domain). The job is leased; the message is signed;
 //! the destination's hosts are found; everything but the final dot goes over a kept or new connection; the attempt is marked as
-//! started, durably; the dot leaves; the reply becomes the recipients' outcome, in one commit with the events that tell of it and the
+//! started, durably, unless a recipient was suppressed meanwhile; the dot leaves; the reply becomes the recipients' outcome, in one commit with the events that tell of it and the
 //! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
 //!
 //! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which hosts), `schedule` (when again), `wire` (the SMTP driver).
@@ -20,7 +20,7 @@ mod signing;
 mod simulate;
 pub mod wire;
 
-pub use facts::Category;
+pub use sealwright_mail::smtp::Category;
 
 use crate::features::domains::Signers;
 use crate::features::emails::Fresh;

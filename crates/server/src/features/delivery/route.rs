@@ -2,15 +2,17 @@
 
 use super::Delivery;
 use super::exchange::Fate;
-use super::facts::Category;
 use super::wire::Target;
 use crate::platform::net::{DnsError, MxAnswer};
 use crate::platform::vault::random;
 use sealwright_mail::address::Domain;
+use sealwright_mail::smtp::Category;
 use std::net::{IpAddr, SocketAddr};
 
 /// Names of one MX set that are looked up, at most.
 const NAMES_MAX: usize = 10;
+
+const NO_SUCH_DOMAIN: &str = "the domain does not exist or has no mail host";
 
 /// Hosts in the order in which they are to be tried.
 pub(super) struct Candidates {
@@ -42,16 +44,10 @@ impl Delivery {
             Ok(MxAnswer::Hosts(hosts)) => hosts.into_iter().map(|host| host.name).take(NAMES_MAX).collect(),
             Ok(MxAnswer::ImplicitAddress) => vec![domain.as_str().to_owned()],
             Ok(MxAnswer::NullMx) => {
-                return bounced(
-                    "the domain says that it takes no mail (null MX)",
-                    Category::DomainNotFound,
-                );
+                return Route::Nowhere(nobody_there("the domain says that it takes no mail (null MX)"));
             }
             Ok(MxAnswer::NoSuchDomain) => {
-                return bounced(
-                    "the domain does not exist or has no mail host",
-                    Category::DomainNotFound,
-                );
+                return Route::Nowhere(nobody_there(NO_SUCH_DOMAIN));
             }
             Err(error) => return Route::Nowhere(unanswered(&error)),
         };
@@ -82,14 +78,8 @@ impl Delivery {
         match (targets.is_empty(), is_temporary, is_refused) {
             (false, ..) => Route::Hosts(Candidates { targets }),
             (true, true, _) => deferred("the addresses of the domain's mail hosts can't be looked up now"),
-            (true, false, true) => bounced(
-                "the domain's mail hosts have no public address",
-                Category::DomainNotFound,
-            ),
-            (true, false, false) => bounced(
-                "the domain's mail hosts have no address",
-                Category::DomainNotFound,
-            ),
+            (true, false, true) => bounced("the domain's mail hosts have no public address"),
+            (true, false, false) => bounced("the domain's mail hosts have no address"),
         }
     }
 }
@@ -98,18 +88,25 @@ fn unanswered(error: &DnsError) -> Fate {
     if error.temporary {
         Fate::deferred("the domain's mail hosts can't be looked up now")
     } else {
-        let reason = "the domain does not exist or has no mail host".to_owned();
-        Fate::Bounced {
-            reason,
-            category: Category::DomainNotFound,
-        }
+        nobody_there(NO_SUCH_DOMAIN)
     }
 }
 
-fn bounced(reason: &str, category: Category) -> Route {
+/// The domain itself says that it has no mailboxes.
+fn nobody_there(reason: &str) -> Fate {
+    Fate::Bounced {
+        reason: reason.to_owned(),
+        category: Category::DomainNotFound,
+        is_of_recipient: true,
+    }
+}
+
+/// There is a domain that wants mail, and its hosts can't be reached: that may be mended tomorrow.
+fn bounced(reason: &str) -> Route {
     Route::Nowhere(Fate::Bounced {
         reason: reason.to_owned(),
-        category,
+        category: Category::DomainNotFound,
+        is_of_recipient: false,
     })
 }
 

@@ -7,26 +7,28 @@
 
 use super::attempt::Work;
 use super::exchange::{Exchange, Fate};
-use super::facts;
 use crate::features::emails::Status;
+use crate::features::suppressions::Type;
 use sealwright_mail::address::Mailbox;
+use sealwright_mail::smtp::{Category, EnhancedCode, classify};
 use std::time::Duration;
 
 /// How long `deferred@` is deferred.
 const DEFERRED_FOR: Duration = Duration::from_secs(120);
 /// How long `slow@` is on its way.
 const SLOW_FOR: Duration = Duration::from_secs(30);
-/// The reasons of a suppression; the first if no label names one.
-const SUPPRESSIONS: [&str; 4] = ["bounce", "complaint", "unsubscribe", "manual"];
+/// What a host that is not there says.
+const REFUSED: &str = "test mode: refused";
 /// Refusals by the category they fall into, with reply code, subject and detail; the first if no label names one.
-const REFUSALS: [(&str, u16, (u16, u16)); 7] = [
-    ("invalid_address", 550, (1, 1)),
-    ("domain_not_found", 550, (1, 2)),
-    ("content_rejected", 554, (6, 0)),
-    ("policy_related", 550, (7, 26)),
-    ("blocked", 550, (7, 1)),
-    ("mailbox_full", 552, (2, 2)),
-    ("server_error", 554, (3, 0)),
+const REFUSALS: [(Category, u16, (u16, u16)); 8] = [
+    (Category::InvalidAddress, 550, (1, 1)),
+    (Category::DomainNotFound, 550, (1, 2)),
+    (Category::ContentRejected, 554, (6, 0)),
+    (Category::PolicyRelated, 550, (7, 26)),
+    (Category::Blocked, 550, (7, 1)),
+    (Category::MailboxFull, 552, (2, 2)),
+    (Category::ServerError, 554, (3, 0)),
+    (Category::RateLimited, 550, (7, 28)),
 ];
 
 pub(super) fn exchange(work: &Work) -> Exchange {
@@ -35,7 +37,12 @@ pub(super) fn exchange(work: &Work) -> Exchange {
     for recipient in &work.mailed.recipients {
         let mailbox = Mailbox::parse(&recipient.mailbox);
         let local = mailbox.as_ref().map_or("", |mailbox| mailbox.address.local());
-        fates.push(fate(local, recipient.status, now.since(recipient.since)));
+        fates.push(match recipient.suppressed {
+            Some(kind) => Fate::Suppressed {
+                reason: kind.reason(),
+            },
+            None => fate(local, recipient.status, now.since(recipient.since)),
+        });
     }
     Exchange {
         fates,
@@ -54,7 +61,7 @@ fn fate(local: &str, status: Status, waited: Duration) -> Fate {
         "deferred" => deferred(labels.find_map(wait).unwrap_or(DEFERRED_FOR), status, waited),
         "slow" => after(labels.find_map(wait).unwrap_or(SLOW_FOR), waited),
         "suppressed" => Fate::Suppressed {
-            reason: labels.find_map(suppression).unwrap_or(SUPPRESSIONS[0]),
+            reason: labels.find_map(suppression).unwrap_or(Type::HardBounces.reason()),
         },
         _ => delivered(),
     }
@@ -91,20 +98,23 @@ fn taken() -> String {
 fn refusal(label: &str) -> Option<Fate> {
     if let Some(code) = number(label).filter(|code| (500..600).contains(code)) {
         return Some(Fate::Bounced {
-            reason: format!("{code} test mode: refused"),
-            category: facts::category(Some(code), None),
+            reason: format!("{code} {REFUSED}"),
+            category: classify(Some(code), None, REFUSED),
+            is_of_recipient: true,
         });
     }
     REFUSALS
         .into_iter()
-        .find(|(name, ..)| *name == label)
+        .find(|(category, ..)| category.name() == label)
         .map(refused)
 }
 
-fn refused((_, code, (subject, detail)): (&str, u16, (u16, u16))) -> Fate {
+fn refused((_, code, (subject, detail)): (Category, u16, (u16, u16))) -> Fate {
+    let enhanced = EnhancedCode::new(5, subject, detail);
     Fate::Bounced {
-        reason: format!("{code} 5.{subject}.{detail} test mode: refused"),
-        category: facts::category(Some(code), Some((subject, detail))),
+        reason: format!("{code} {enhanced} {REFUSED}"),
+        category: classify(Some(code), Some(enhanced), REFUSED),
+        is_of_recipient: true,
     }
 }
 
@@ -128,7 +138,8 @@ fn number(text: &str) -> Option<u16> {
 }
 
 fn suppression(label: &str) -> Option<&'static str> {
-    SUPPRESSIONS.into_iter().find(|reason| *reason == label)
+    let reasons = Type::ALL.map(Type::reason);
+    reasons.into_iter().find(|reason| *reason == label)
 }
 
 #[cfg(test)]
@@ -159,18 +170,19 @@ mod tests {
     #[test]
     fn a_label_names_the_refusal_by_code_or_category() {
         let told = |local: &str| match at_once(local) {
-            Fate::Bounced { reason, category } => (reason, serde_json::to_value(category).ok()),
+            Fate::Bounced { reason, category, .. } => (reason, Some(category.name())),
             other => (format!("{other:?}"), None),
         };
-        for (name, code, (subject, detail)) in REFUSALS {
-            let (reason, category) = told(&format!("bounced+x+{name}"));
+        for (category, code, (subject, detail)) in REFUSALS {
+            let name = category.name();
+            let (reason, told) = told(&format!("bounced+x+{name}"));
             assert!(
                 reason.starts_with(&format!("{code} 5.{subject}.{detail} ")),
                 "{reason}"
             );
-            assert_eq!(category, Some(name.into()));
+            assert_eq!(told, Some(name));
         }
-        assert_eq!(told("bounced+552").1, Some("mailbox_full".into()));
+        assert_eq!(told("bounced+552").1, Some("mailbox_full"));
         assert_eq!(told("bounced+552").0, "552 test mode: refused");
         for nothing in [
             "bounced",

@@ -1,11 +1,11 @@
 //! E-mails: accepted, sealed, listed, shown.
 //!
 //! Life of an e-mail: a [`Draft`] is checked at a door; [`send`] composes the message, seals it, and stores it in one commit with its
-//! recipients, its delivery jobs, its idempotency record and its `email.sent` event. Delivery then moves each recipient from
-//! `queued` through `deferred` to `delivered`, `bounced`, `failed` or `suppressed`, and the e-mail's own status follows. The stored content is the
+//! recipients, its delivery jobs, its idempotency record and its `email.sent` event. Recipients that are suppressed are recorded as such and
+//! have no job. Delivery then moves each of the others from `queued` through `deferred` to `delivered`, `bounced`, `failed` or `suppressed`, and the e-mail's own status follows. The stored content is the
 //! message itself, byte for byte as it is signed and sent on every attempt.
 //!
-//! Not here: how mail leaves (that is delivery), scheduling, templates, suppression lists.
+//! Not here: how mail leaves (that is delivery), who is suppressed, scheduling, templates.
 
 mod draft;
 mod fresh;
@@ -13,7 +13,9 @@ mod outcome;
 mod read;
 mod send;
 mod store;
+mod suppressed;
 mod text;
+mod told;
 
 pub use draft::{Attachment, Draft, DraftError};
 pub use fresh::Fresh;
@@ -24,6 +26,7 @@ pub use read::{
 pub use read::{Destined, Mailed, destined, message};
 pub use send::{Accepted, Idempotency, SendError, Sent, send};
 pub use store::{ALL as STATEMENTS, NewAttempt, mark_in_doubt, start_attempt};
+pub use told::recipient_event;
 
 use crate::features::events::Metadata;
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 use super::{Status, store};
 use crate::clock::Timestamp;
 use crate::features::events::{self, Event};
+use crate::features::suppressions::{self, Prepared};
 use crate::id::EmailId;
 use crate::platform::store::{OrgTx, StoreError};
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub struct Outcome {
     pub recipients: Vec<RecipientOutcome>,
     /// What is told of it.
     pub events: Vec<Event>,
+    /// Who is not written to any more for it.
+    pub suppressions: Vec<Prepared>,
     /// When it ended.
     pub at: Timestamp,
 }
@@ -54,6 +57,9 @@ pub async fn record(tx: &OrgTx, outcome: &Outcome) -> Result<(), StoreError> {
     store::set_status(tx, &outcome.email, Status::of_all(&statuses)).await?;
     for event in &outcome.events {
         events::append(tx, event).await?;
+    }
+    for suppression in &outcome.suppressions {
+        suppressions::add(tx, suppression).await?;
     }
     Ok(())
 }

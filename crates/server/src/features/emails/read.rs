@@ -6,6 +6,7 @@ use super::{Head, Status};
 use crate::clock::Timestamp;
 use crate::features::events;
 use crate::features::keys::Caller;
+use crate::features::suppressions;
 use crate::id::{AttemptId, EmailId, Id as _, OrgId};
 use crate::limits::COUNT_MAX;
 use crate::mode::Mode;
@@ -329,6 +330,10 @@ pub struct Destined {
     pub status: Status,
     /// since then.
     pub since: Timestamp,
+    /// Why it is not written to after all.
+    pub suppressed: Option<suppressions::Type>,
+    /// The blind index of its address.
+    pub address_index: Bytes,
 }
 
 /// What is to be delivered to one destination; `None` when the e-mail is gone.
@@ -344,13 +349,17 @@ pub async fn destined(
         let Some(row) = store::get(tx, &wanted).await? else {
             return Ok::<_, StoreError>(None);
         };
-        Ok(Some((row, store::recipients(tx, &wanted).await?)))
+        let mut rows = store::recipients(tx, &wanted).await?;
+        rows.retain(|recipient| recipient.destination == destination);
+        let indexes: Vec<&[u8]> = rows.iter().map(|row| row.address_index.as_ref()).collect();
+        let suppressed = suppressions::of(tx, mode_of(&row), &indexes).await?;
+        Ok(Some((row, rows, suppressed)))
     };
-    let Some((row, rows)) = platform.store.org(org).read("email_destined", unit).await? else {
+    let Some((row, rows, suppressed)) = platform.store.org(org).read("email_destined", unit).await? else {
         return Ok(None);
     };
     let mut recipients = Vec::new();
-    for recipient in rows.iter().filter(|row| row.destination == destination) {
+    for recipient in &rows {
         let status = Status::parse(&recipient.status);
         let Some(status) = status.filter(|status| !status.is_terminal()) else {
             continue;
@@ -360,9 +369,11 @@ pub async fn destined(
             mailbox: open_mailbox(vault, id, recipient).await?,
             status,
             since: recipient.updated_at,
+            suppressed: suppressed.get(recipient.address_index.as_ref()).copied(),
+            address_index: recipient.address_index.clone(),
         });
     }
-    let mode = Mode::parse(&row.mode).unwrap_or(Mode::Test);
+    let mode = mode_of(&row);
     let head = open_head(vault, id, &row.head_sealed).await?;
     Ok(Some(Mailed {
         mode,
@@ -370,6 +381,10 @@ pub async fn destined(
         created_at: row.created_at,
         recipients,
     }))
+}
+
+fn mode_of(row: &EmailRow) -> Mode {
+    Mode::parse(&row.mode).unwrap_or(Mode::Test)
 }
 
 /// The message of an e-mail; `None` when its content was forgotten.

@@ -1,12 +1,15 @@
 //! Accepts an e-mail: composed and sealed before the unit of work, stored in one commit.
 
-use super::{Draft, DraftError, Fresh, Head, Kind, store, text};
+use super::suppressed::{self, Suppressed};
+use super::{Draft, DraftError, Fresh, Head, Kind, Status, store, text};
 use crate::clock::Timestamp;
 use crate::features::domains;
 use crate::features::events::{self, About, Event, Scalar, Type};
 use crate::features::keys::{self, Caller, Channel, ExposeError, Key};
+use crate::features::suppressions;
 use crate::id::{EmailId, Id as _};
 use crate::limits::MESSAGE_BYTES_MAX;
+use crate::metrics::KindLabel;
 use crate::mode::Mode;
 use crate::platform::Platform;
 use crate::platform::jobs::{self, Kind as JobKind};
@@ -47,6 +50,8 @@ pub struct Accepted {
     pub subject: String,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// Why nobody is written to, if nobody is: of several reasons the first recipient's.
+    pub suppressed: Option<suppressions::Type>,
 }
 
 /// How a send ended well.
@@ -105,29 +110,40 @@ pub async fn send(
     }
     burn_keys_in(platform, caller, &draft).await?;
     let vault = platform.vault.org(&caller.org).await?;
-    let (prepared, message) = prepare(platform, &vault, caller, draft, idempotency, answer).await?;
-    let id = prepared.id.clone();
-    let prepared = Arc::new(prepared);
-    let unit = {
-        let prepared = Arc::clone(&prepared);
-        async move |tx: &OrgTx| accept(tx, &prepared).await
-    };
-    match platform.store.org(&caller.org).write("email_send", unit).await? {
-        Verdict::Accepted { has_listeners } => {
-            // Nobody takes a test message out again.
-            if caller.mode == Mode::Live {
-                fresh.put(id, message);
+    let (prepared, message) = prepare(platform, &vault, caller, draft, idempotency, &answer).await?;
+    let mut prepared = Arc::new(prepared);
+    loop {
+        let unit = {
+            let prepared = Arc::clone(&prepared);
+            async move |tx: &OrgTx| accept(tx, &prepared).await
+        };
+        match platform.store.org(&caller.org).write("email_send", unit).await? {
+            Verdict::Suppressed(found) => {
+                let known = Arc::unwrap_or_clone(prepared);
+                prepared = Arc::new(known.with_suppressed(&vault, found, &answer).await?);
             }
-            platform.hints.wake(JobKind::Deliver);
-            if has_listeners {
-                platform.hints.wake(JobKind::Event);
+            Verdict::Accepted { has_listeners } => {
+                // Nobody takes a test message out again, nor one that goes nowhere.
+                if caller.mode == Mode::Live && prepared.status() != Status::Suppressed {
+                    fresh.put(prepared.id.clone(), message);
+                }
+                if !prepared.suppressed.is_empty() {
+                    let kind = Status::Suppressed.name();
+                    let outcomes = &platform.metrics.outcomes;
+                    let count = prepared.suppressed_events.len() as u64;
+                    outcomes.get_or_create(&KindLabel { kind }).inc_by(count);
+                }
+                platform.hints.wake(JobKind::Deliver);
+                if has_listeners {
+                    platform.hints.wake(JobKind::Event);
+                }
+                platform.metrics.emails_accepted.inc();
+                return Ok(Sent::Accepted(prepared.answer.clone()));
             }
-            platform.metrics.emails_accepted.inc();
-            Ok(Sent::Accepted(prepared.answer.clone()))
-        }
-        Verdict::Replay(sealed) => {
-            let cell = idempotency_cell(&prepared.idempotency_row);
-            Ok(Sent::Replayed(vault.open(cell, &sealed).await?))
+            Verdict::Replay(sealed) => {
+                let cell = idempotency_cell(&prepared.idempotency_row);
+                return Ok(Sent::Replayed(vault.open(cell, &sealed).await?));
+            }
         }
     }
 }
@@ -164,6 +180,7 @@ async fn burn_keys_in(platform: &Platform, caller: &Caller, draft: &Draft) -> Re
 }
 
 /// Everything that the unit of work stores.
+#[derive(Clone)]
 pub(super) struct Prepared {
     pub(super) id: EmailId,
     pub(super) caller: Caller,
@@ -174,18 +191,27 @@ pub(super) struct Prepared {
     pub(super) recipients: Vec<PreparedRecipient>,
     pub(super) tag_indexes: Vec<Vec<u8>>,
     pub(super) idempotency: Option<PreparedIdempotency>,
+    /// Who was suppressed when this was made.
+    pub(super) suppressed: Suppressed,
+    pub(super) suppressed_events: Vec<Event>,
+    pub(super) head: Head,
+    pub(super) accepted: Accepted,
     event: Event,
-    answer: Vec<u8>,
-    idempotency_row: String,
+    pub(super) answer: Vec<u8>,
+    pub(super) idempotency_row: String,
 }
 
+#[derive(Clone)]
 pub(super) struct PreparedRecipient {
     pub(super) kind: Kind,
+    pub(super) address: String,
+    pub(super) status: Status,
     pub(super) destination: i64,
     pub(super) address_index: Vec<u8>,
     pub(super) mailbox_sealed: Bytes,
 }
 
+#[derive(Clone)]
 pub(super) struct PreparedIdempotency {
     pub(super) key_index: Vec<u8>,
     pub(super) request_digest: Bytes,
@@ -193,8 +219,12 @@ pub(super) struct PreparedIdempotency {
 }
 
 enum Verdict {
-    Accepted { has_listeners: bool },
+    Accepted {
+        has_listeners: bool,
+    },
     Replay(Bytes),
+    /// Others are suppressed than were known; nothing was stored.
+    Suppressed(Suppressed),
 }
 
 /// The unit of work.
@@ -212,10 +242,15 @@ async fn accept(tx: &OrgTx, prepared: &Prepared) -> Result<Verdict, SendError> {
     if !domains::may_send(tx, &prepared.sender_domain).await? {
         return Err(SendError::DomainUnverified(prepared.sender_domain.clone()));
     }
+    let suppressed = suppressed::of(tx, prepared).await?;
+    if suppressed != prepared.suppressed {
+        return Ok(Verdict::Suppressed(suppressed));
+    }
     store::insert(tx, prepared).await?;
     let destinations: BTreeSet<i64> = prepared
         .recipients
         .iter()
+        .filter(|recipient| !recipient.status.is_terminal())
         .map(|recipient| recipient.destination)
         .collect();
     for destination in destinations {
@@ -230,6 +265,9 @@ async fn accept(tx: &OrgTx, prepared: &Prepared) -> Result<Verdict, SendError> {
         .await?;
     }
     let has_listeners = events::append(tx, &prepared.event).await?;
+    for event in &prepared.suppressed_events {
+        events::append(tx, event).await?;
+    }
     Ok(Verdict::Accepted { has_listeners })
 }
 
@@ -239,7 +277,7 @@ async fn prepare(
     caller: &Caller,
     draft: Draft,
     idempotency: Option<Idempotency>,
-    answer: impl Fn(&Accepted) -> Vec<u8> + Send,
+    answer: &(impl Fn(&Accepted) -> Vec<u8> + Send),
 ) -> Result<(Prepared, Arc<[u8]>), SendError> {
     let at = platform.clock.now();
     let id = EmailId::generate(at, random());
@@ -251,7 +289,9 @@ async fn prepare(
         to: draft.to.iter().map(Mailbox::to_display_string).collect(),
         subject: draft.subject.as_str().to_owned(),
         created_at: at,
+        suppressed: None,
     };
+    let head = head(&accepted, &draft);
     let answer = answer(&accepted);
     let idempotency_row = idempotency
         .as_ref()
@@ -261,7 +301,7 @@ async fn prepare(
         caller: caller.clone(),
         at,
         sender_domain: draft.from.address.domain().as_str().to_owned(),
-        head_sealed: seal_head(vault, &id, at, &accepted, &draft).await?,
+        head_sealed: seal_head(vault, &id, at, &head).await?,
         content_sealed: vault
             .seal(Class::Content, at, content_cell(&id), &message)
             .await?
@@ -275,6 +315,10 @@ async fn prepare(
         idempotency: seal_idempotency(vault, caller, at, idempotency.as_ref(), &idempotency_row, &answer)
             .await?,
         event: sent_event(vault, caller, &id, at, &accepted, &draft).await?,
+        suppressed: Suppressed::new(),
+        suppressed_events: Vec::new(),
+        head,
+        accepted,
         answer,
         idempotency_row,
         id,
@@ -291,7 +335,7 @@ pub(super) fn content_cell(id: &EmailId) -> Cell<'_> {
     }
 }
 
-fn idempotency_cell(row: &str) -> Cell<'_> {
+pub(super) fn idempotency_cell(row: &str) -> Cell<'_> {
     Cell {
         table: "idempotency",
         column: "body_sealed",
@@ -366,21 +410,18 @@ fn compose_message(draft: &Draft, id: &EmailId, at: Timestamp) -> Result<Vec<u8>
     Ok(message.bytes)
 }
 
-async fn seal_head(
-    vault: &OrgVault,
-    id: &EmailId,
-    at: Timestamp,
-    accepted: &Accepted,
-    draft: &Draft,
-) -> Result<Bytes, VaultError> {
-    let head = Head {
+fn head(accepted: &Accepted, draft: &Draft) -> Head {
+    Head {
         from: accepted.from.clone(),
         reply_to: draft.reply_to.iter().map(Mailbox::to_display_string).collect(),
         subject: accepted.subject.clone(),
         tags: draft.tags.clone(),
         metadata: draft.metadata.clone(),
-    };
-    let json = serde_json::to_vec(&head).unwrap_or_default();
+    }
+}
+
+async fn seal_head(vault: &OrgVault, id: &EmailId, at: Timestamp, head: &Head) -> Result<Bytes, VaultError> {
+    let json = serde_json::to_vec(head).unwrap_or_default();
     let cell = Cell {
         table: "emails",
         column: "head_sealed",
@@ -432,6 +473,8 @@ async fn seal_recipients(
             .into();
         recipients.push(PreparedRecipient {
             kind,
+            address: mailbox.address.as_str().to_owned(),
+            status: Status::Queued,
             destination: destination(platform, mode, &mailbox),
             address_index: vault.blind_index("address", &mailbox.address.canonical()),
             mailbox_sealed,

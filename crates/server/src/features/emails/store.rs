@@ -12,18 +12,18 @@ use bytes::Bytes;
 
 statements! {
     org INSERT = "INSERT INTO emails (org_id, id, mode, status, key_id, head_sealed, created_at, updated_at)
-        VALUES ($1, $2, $3, 'queued', $4, $5, $6, $6)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
     org INSERT_CONTENT = "INSERT INTO email_contents (org_id, day, email_id, content_sealed) VALUES ($1, $2, $3, $4)";
     org INSERT_TAG = "INSERT INTO email_tags (org_id, tag_index, email_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     org INSERT_RECIPIENT = "INSERT INTO recipients
         (org_id, email_id, position, kind, destination, address_index, mailbox_sealed, status, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     org IDEMPOTENCY = "SELECT request_digest, body_sealed FROM idempotency WHERE org_id = $1 AND key_index = $2";
     org INSERT_IDEMPOTENCY = "INSERT INTO idempotency (org_id, key_index, request_digest, status, body_sealed, created_at)
         VALUES ($1, $2, $3, 200, $4, $5)";
     org GET = "SELECT id, mode, status, head_sealed, created_at FROM emails WHERE org_id = $1 AND id = $2";
     org CONTENT = "SELECT content_sealed FROM email_contents WHERE org_id = $1 AND day = $2 AND email_id = $3";
-    org RECIPIENTS = "SELECT position, kind, destination, mailbox_sealed, status, updated_at FROM recipients
+    org RECIPIENTS = "SELECT position, kind, destination, address_index, mailbox_sealed, status, updated_at FROM recipients
         WHERE org_id = $1 AND email_id = $2 ORDER BY position";
     org STATUSES = "SELECT status FROM recipients WHERE org_id = $1 AND email_id = $2";
     org TOUCH = "UPDATE emails SET updated_at = $3 WHERE org_id = $1 AND id = $2";
@@ -68,6 +68,7 @@ pub(super) async fn insert(tx: &OrgTx, new: &Prepared) -> Result<(), StoreError>
         params![
             &new.id,
             caller.mode.name(),
+            new.status().name(),
             caller.actor.as_str(),
             &new.head_sealed,
             new.at
@@ -89,6 +90,7 @@ pub(super) async fn insert(tx: &OrgTx, new: &Prepared) -> Result<(), StoreError>
             recipient.destination,
             index,
             sealed,
+            recipient.status.name(),
             new.at
         ];
         tx.execute(&INSERT_RECIPIENT, row).await?;
@@ -161,6 +163,7 @@ pub(super) struct RecipientRow {
     pub(super) position: i64,
     pub(super) kind: String,
     pub(super) destination: i64,
+    pub(super) address_index: Bytes,
     pub(super) mailbox_sealed: Bytes,
     pub(super) status: String,
     pub(super) updated_at: Timestamp,
@@ -173,6 +176,7 @@ pub(super) async fn recipients(tx: &OrgTx, id: &EmailId) -> Result<Vec<Recipient
             position: row.next()?,
             kind: row.next()?,
             destination: row.next()?,
+            address_index: row.next()?,
             mailbox_sealed: row.next()?,
             status: row.next()?,
             updated_at: row.next()?,

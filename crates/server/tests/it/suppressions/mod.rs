@@ -1,6 +1,9 @@
 //! Addresses that are not written to: how they come about, how they are held, and that they are.
 
 mod api;
+mod outcomes;
+mod race;
+mod send;
 mod transfer;
 
 use crate::harness::{House, Reply};
@@ -20,4 +23,22 @@ async fn check(house: &House, key: &str, email: &str) -> Value {
 
 async fn list(house: &House, key: &str, query: &str) -> Reply {
     house.client.get(&format!("/v1/suppressions{query}"), key).await
+}
+
+/// The status of each recipient, in the order of the e-mail.
+fn statuses(shown: &Value) -> Vec<&str> {
+    let recipients = shown["recipients"].as_array().unwrap();
+    let statuses = recipients
+        .iter()
+        .map(|recipient| recipient["status"].as_str().unwrap());
+    statuses.collect()
+}
+
+/// The types of the timeline.
+fn told(shown: &Value) -> Vec<&str> {
+    let events = shown["events"].as_array().unwrap();
+    events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap())
+        .collect()
 }

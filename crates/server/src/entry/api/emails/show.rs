@@ -4,6 +4,7 @@ use crate::entry::api::word::Word;
 use crate::features::delivery::Category;
 use crate::features::emails::{self, Accepted, AttemptState, Detail, Kind, Recipient, Status, Summary};
 use crate::features::events::{Metadata, Type};
+use crate::features::suppressions;
 use crate::mode::Mode;
 use mail_parser::{MessageParser, PartType};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -21,6 +22,9 @@ pub(in crate::entry::api) struct AcceptedEmail {
     to: Vec<String>,
     subject: String,
     status: Word<Status>,
+    /// Why nobody is written to, if nobody is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppression_reason: Option<&'static str>,
     created_at: String,
 }
 
@@ -32,7 +36,8 @@ pub(super) fn accepted(accepted: &Accepted) -> Vec<u8> {
         from: accepted.from.clone(),
         to: accepted.to.clone(),
         subject: accepted.subject.clone(),
-        status: Word(Status::Queued),
+        status: Word(accepted.suppressed.map_or(Status::Queued, |_| Status::Suppressed)),
+        suppression_reason: accepted.suppressed.map(suppressions::Type::reason),
         created_at: accepted.created_at.rfc3339(),
     };
     // Only text: this can't fail.
