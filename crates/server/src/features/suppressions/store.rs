@@ -14,11 +14,12 @@ statements! {
     org INSERT = "INSERT INTO suppressions
         (org_id, id, mode, type, address_index, address_sealed, reason_sealed, email_id, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (org_id, mode, address_index) DO NOTHING";
-    /// $3 is a list of indexes in hexadecimal digits: the engines share no other list.
+    /// $3 is a list of indexes in hexadecimal digits: the engines share no other list. As an array, and not as rows to join with, it is
+    /// looked up in the unique index however many suppressions there are.
     org OF = sqlite "SELECT address_index, type FROM suppressions
             WHERE org_id = $1 AND mode = $2 AND address_index IN (SELECT unhex(value) FROM json_each($3))"
         postgres "SELECT address_index, type FROM suppressions
-            WHERE org_id = $1 AND mode = $2 AND address_index IN (SELECT decode(digits, 'hex') FROM unnest($3::text[]) digits)";
+            WHERE org_id = $1 AND mode = $2 AND address_index = ANY (ARRAY(SELECT decode(digits, 'hex') FROM unnest($3::text[]) digits))";
     org GET = "SELECT id, type, address_sealed, reason_sealed, email_id, created_at FROM suppressions
         WHERE org_id = $1 AND mode = $2 AND id = $3";
     org BY_ADDRESS = "SELECT id, type, address_sealed, reason_sealed, email_id, created_at FROM suppressions
