@@ -10,6 +10,7 @@
 //! * [`compose`]: a [`compose::Draft`] becomes a message (RFC 5322, MIME).
 //! * [`dkim`]: the signature over that message (RFC 6376, RFC 8463).
 //! * [`smtp`]: the dialogue that carries it (RFC 5321).
+//! * [`return_path`], [`report`]: what comes back, and of which message (RFC 3464, RFC 5965).
 //!
 //! Two rules hold everywhere. Text that ends up in a header is refused at the door of its type,
 //! never repaired silently, because repaired injection is still injection. And nothing here prints
@@ -20,5 +21,7 @@ pub mod compose;
 pub mod dkim;
 mod encode;
 pub mod header;
+pub mod report;
+pub mod return_path;
 pub mod smtp;
 mod text;
