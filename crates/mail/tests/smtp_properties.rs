@@ -260,6 +260,7 @@ proptest! {
             size: 10,
             smtputf8: false,
             eight_bit: false,
+            wants_reports: false,
         };
         let mut began = false;
         for piece in cut(&input, &places) {
@@ -294,6 +295,7 @@ fn exchange(client: &mut Client, server: &mut Server, content: &[u8], places: &[
         size: content.len(),
         smtputf8: false,
         eight_bit: false,
+        wants_reports: false,
     };
     let mut message = None;
     let mut began = false;

@@ -18,7 +18,13 @@ pub struct Envelope {
     pub smtputf8: bool,
     /// Whether the content holds octets above 127.
     pub eight_bit: bool,
+    /// Whether reports are to come to `from` as machines read them, without the content and only when
+    /// mail does not arrive: asked of servers that offer DSN (RFC 3461).
+    pub wants_reports: bool,
 }
+
+/// Longest ORCPT that is given, address type included (RFC 3461 §5.4).
+const ORCPT_OCTETS_MAX: usize = 500;
 
 impl Envelope {
     /// Whether the server must offer SMTPUTF8.
@@ -39,8 +45,40 @@ impl Envelope {
         if extensions.smtputf8 && self.needs_smtputf8() {
             line.push_str(" SMTPUTF8");
         }
+        if extensions.dsn && self.wants_reports {
+            let local = self.from.rsplit_once('@').map_or("", |(local, _)| local);
+            let _ = write!(line, " RET=HDRS ENVID={}", xtext(local));
+        }
         line
     }
+
+    /// RCPT with the parameters that the server knows.
+    pub(super) fn rcpt_line(&self, to: &str, extensions: &Extensions) -> String {
+        let mut line = format!("RCPT TO:<{to}>");
+        if extensions.dsn && self.wants_reports {
+            line.push_str(" NOTIFY=FAILURE");
+            let original = format!("rfc822;{}", xtext(to));
+            // An address beyond ASCII has a type of its own (RFC 6533 §3), which few servers know.
+            if to.is_ascii() && original.len() <= ORCPT_OCTETS_MAX {
+                let _ = write!(line, " ORCPT={original}");
+            }
+        }
+        line
+    }
+}
+
+/// RFC 3461 §4: visible ASCII stands for itself but for `+` and `=`.
+fn xtext(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'+' | b'=') {
+            out.push(char::from(byte));
+        } else {
+            // As above.
+            let _ = write!(out, "+{byte:02X}");
+        }
+    }
+    out
 }
 
 /// Addresses are personal data.

@@ -19,6 +19,8 @@ pub struct Extensions {
     pub starttls: bool,
     /// ENHANCEDSTATUSCODES, RFC 2034.
     pub enhanced_status_codes: bool,
+    /// DSN, RFC 3461.
+    pub dsn: bool,
     /// CHUNKING, RFC 3030; never used: one way to end a message is safer than two.
     pub chunking: bool,
     /// REQUIRETLS, RFC 8689.
@@ -46,6 +48,7 @@ impl Extensions {
                 "SMTPUTF8" => extensions.smtputf8 = true,
                 "STARTTLS" => extensions.starttls = true,
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
+                "DSN" => extensions.dsn = true,
                 "CHUNKING" => extensions.chunking = true,
                 "REQUIRETLS" => extensions.requiretls = true,
                 _ => {}

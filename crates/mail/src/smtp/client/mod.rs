@@ -271,7 +271,7 @@ impl Client {
             .enumerate()
             .filter(|(index, _)| progress.is_open(*index))
         {
-            let line = format!("RCPT TO:<{to}>");
+            let line = envelope.rcpt_line(to, &self.extensions);
             self.plan.push_back(Planned {
                 awaited: Awaited::Rcpt(index),
                 line,
