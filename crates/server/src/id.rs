@@ -27,9 +27,18 @@ pub trait Id: Sized + Clone + Send + Sync + 'static {
     /// The id as it is stored and shown.
     fn as_str(&self) -> &str;
 
+    /// The 128 bits behind the prefix.
+    fn bits(&self) -> u128 {
+        number(self.as_str().get(Self::PREFIX.len() + 1..).unwrap_or_default())
+    }
+
+    /// The id with these bits.
+    fn of_bits(bits: u128) -> Self;
+
     /// The day (since the Unix epoch) on which the id was made.
     fn day(&self) -> i64 {
-        millis_of(self.as_str().get(Self::PREFIX.len() + 1..).unwrap_or_default()).div_euclid(86_400_000)
+        let millis = self.bits() >> (8 * ENTROPY_BYTES);
+        i64::try_from(millis).unwrap_or(i64::MAX).div_euclid(86_400_000)
     }
 }
 
@@ -38,6 +47,10 @@ fn ulid(at: Timestamp, entropy: [u8; ENTROPY_BYTES]) -> [u8; ULID_CHARS] {
     for (i, byte) in entropy.iter().enumerate() {
         bits |= u128::from(*byte) << (8 * (ENTROPY_BYTES - 1 - i));
     }
+    digits(bits)
+}
+
+fn digits(bits: u128) -> [u8; ULID_CHARS] {
     let mut out = [0; ULID_CHARS];
     for (i, place) in out.iter_mut().enumerate() {
         let shift = 5 * (ULID_CHARS - 1 - i);
@@ -46,14 +59,22 @@ fn ulid(at: Timestamp, entropy: [u8; ENTROPY_BYTES]) -> [u8; ULID_CHARS] {
     out
 }
 
-fn millis_of(ulid: &str) -> i64 {
-    ulid.bytes().take(10).fold(0, |sum, byte| {
+fn number(ulid: &str) -> u128 {
+    ulid.bytes().fold(0, |sum, byte| {
         let digit = ALPHABET
             .iter()
             .position(|a| *a == byte.to_ascii_lowercase())
             .unwrap_or(0);
-        (sum << 5) | digit as i64
+        (sum << 5) | digit as u128
     })
+}
+
+fn with_prefix(prefix: &str, ulid: [u8; ULID_CHARS]) -> Box<str> {
+    let mut text = String::with_capacity(prefix.len() + 1 + ULID_CHARS);
+    text.push_str(prefix);
+    text.push('_');
+    text.extend(ulid.iter().map(|b| char::from(*b)));
+    text.into_boxed_str()
 }
 
 fn parse_with_prefix(prefix: &str, text: &str) -> Option<String> {
@@ -75,10 +96,11 @@ macro_rules! ids {
             const PREFIX: &'static str = $prefix;
 
             fn generate(at: Timestamp, entropy: [u8; ENTROPY_BYTES]) -> Self {
-                let mut text = String::with_capacity($prefix.len() + 1 + ULID_CHARS);
-                text.push_str(concat!($prefix, "_"));
-                text.extend(ulid(at, entropy).iter().map(|b| char::from(*b)));
-                Self(text.into_boxed_str())
+                Self(with_prefix($prefix, ulid(at, entropy)))
+            }
+
+            fn of_bits(bits: u128) -> Self {
+                Self(with_prefix($prefix, digits(bits)))
             }
 
             fn parse(text: &str) -> Option<Self> {
@@ -152,6 +174,8 @@ ids! {
     WebhookId = "wh";
     /// One event on its way to one endpoint.
     DeliveryId = "dlv";
+    /// What came back of an e-mail.
+    ReturnId = "ret";
     /// A running process.
     NodeId = "node";
     /// One HTTP request.
@@ -167,6 +191,7 @@ mod tests {
         let at = Timestamp::from_micros(1_795_305_600_000_000);
         let id = EmailId::generate(at, [0xff; 10]);
         assert_eq!(id.day(), at.day());
+        assert_eq!(EmailId::of_bits(id.bits()), id);
         assert_eq!(
             EmailId::parse(&id.as_str().to_ascii_uppercase()),
             Some(id.clone())

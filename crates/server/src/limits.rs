@@ -106,6 +106,23 @@ pub const MESSAGE_BYTES_MAX: usize = 30 * 1024 * 1024;
 /// Characters of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
+/// Days after which what comes back of an e-mail is not looked at any more: mail systems give up after five, people complain later.
+pub const RETURN_DAYS_MAX: i64 = 30;
+/// Bytes of a message that comes back.
+pub const RETURN_BYTES_MAX: usize = 1024 * 1024;
+/// Recipients of a message that comes back: it has one, and a list of addresses is no return path.
+pub const RETURN_RECIPIENTS_MAX: usize = 10;
+/// SMTP connections at once.
+pub const SMTP_CONNECTIONS_MAX: usize = 256;
+/// SMTP connections of one network at once.
+pub const SMTP_CONNECTIONS_PER_NETWORK_MAX: usize = 16;
+/// Messages of one SMTP connection.
+pub const SMTP_MESSAGES_MAX: u32 = 100;
+/// Time for the next bytes of an SMTP client (RFC 5321 §4.5.3.2.7 asks for it).
+pub const SMTP_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Time that an SMTP connection lasts, whatever is said on it.
+pub const SMTP_SESSION_TIMEOUT: Duration = Duration::from_secs(1_800);
+
 /// Rows of one page of a list.
 pub const PAGE_MAX: i64 = 100;
 /// Rows of a page when the caller names no number.

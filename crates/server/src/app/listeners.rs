@@ -7,6 +7,7 @@ use crate::entry::edge::acme::{Acme, Challenges, Folder, Proof};
 use crate::entry::edge::{
     self, Certificates, Files, Listener, Options, Pace, Tls, TlsSettingError, Transport, Trusted, plain,
 };
+use crate::entry::smtp;
 use crate::limits::ANSWERS_BYTES_MAX;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
@@ -39,14 +40,26 @@ pub(super) struct Listeners<'a> {
     pub(super) tasks: &'a mut JoinSet<()>,
 }
 
+/// Where the world finds what listens.
+#[derive(Default)]
+pub(super) struct Addresses {
+    pub(super) https: Option<SocketAddr>,
+    pub(super) http: Option<SocketAddr>,
+    pub(super) smtp: Option<SocketAddr>,
+}
+
+fn unbound(setting: &str, address: SocketAddr, error: &std::io::Error) -> StartError {
+    StartError::Setting(format!("{setting}: {address} can't be bound: {error}"))
+}
+
 impl Listeners<'_> {
-    /// The listeners of the API: the addresses of the HTTPS one and of the plain one.
+    /// The listeners for the world.
     pub(super) async fn public(
         &mut self,
         routers: Routers,
         dns: &Dns,
         guard: &Guard,
-    ) -> Result<(Option<SocketAddr>, Option<SocketAddr>), StartError> {
+    ) -> Result<Addresses, StartError> {
         let server = &self.config.server;
         let certificates = Arc::new(Certificates::default());
         let challenges = Arc::new(Challenges::default());
@@ -63,18 +76,23 @@ impl Listeners<'_> {
             let due_at = acme.resume();
             self.tasks.spawn(acme.run(due_at, self.stopped.clone()));
         }
+        let smtp = self.smtp(&certificates).await?;
         self.tasks.spawn(edge::measure(
             certificates,
             Arc::clone(&self.platform.metrics),
             self.platform.clock.clone(),
             self.stopped.clone(),
         ));
-        let https = ("server.listen", server.listen);
-        let address = self
-            .start(https, Transport::Https(tls), self.options(), routers.https)
+        let at = ("server.listen", server.listen);
+        let https = self
+            .start(at, Transport::Https(tls), self.options(), routers.https)
             .await?;
         let Some(http) = server.http_listen else {
-            return Ok((address, None));
+            return Ok(Addresses {
+                https,
+                http: None,
+                smtp,
+            });
         };
         let options = Options {
             connections_max: PLAIN_CONNECTIONS_MAX.min(server.connections_max),
@@ -83,7 +101,26 @@ impl Listeners<'_> {
         let router = plain::with_challenges(routers.plain, challenges);
         let http = ("server.http_listen", http);
         let http = self.start(http, Transport::HttpOnce, options, router).await?;
-        Ok((address, http))
+        Ok(Addresses { https, http, smtp })
+    }
+
+    /// The listener that takes bounces and complaints, if there is one.
+    async fn smtp(&mut self, certificates: &Arc<Certificates>) -> Result<Option<SocketAddr>, StartError> {
+        let Some(address) = self.config.smtp.listen else {
+            return Ok(None);
+        };
+        let options = smtp::Options {
+            hostname: super::ehlo_name(self.config),
+            return_host: super::return_host(self.config)?,
+            tls: Tls::for_mail(Arc::clone(certificates))?,
+            platform: self.platform.clone(),
+        };
+        let listener = smtp::Listener::bind(address, options).await;
+        let listener = listener.map_err(|error| unbound("smtp.listen", address, &error))?;
+        let bound = listener.address().ok();
+        let grace = Duration::from_secs(self.config.server.stop_timeout_s);
+        self.tasks.spawn(listener.serve(self.stopped.clone(), grace));
+        Ok(bound)
     }
 
     /// The operator's listener, if there is one.
@@ -129,7 +166,7 @@ impl Listeners<'_> {
     ) -> Result<Option<SocketAddr>, StartError> {
         let listener = Listener::bind(address, transport, options)
             .await
-            .map_err(|error| StartError::Setting(format!("{setting}: {address} can't be bound: {error}")))?;
+            .map_err(|error| unbound(setting, address, &error))?;
         let bound = listener.address().ok();
         let grace = Duration::from_secs(self.config.server.stop_timeout_s);
         self.tasks

@@ -25,7 +25,7 @@ use crate::platform::net::{DnsConfig, Guard, HttpConfig, Net, NetSetupError};
 use crate::platform::store::{Location, Schema, Store, StoreError};
 use crate::platform::vault::{RootKey, Vault, VaultError, random};
 use axum::Router;
-use listeners::{Listeners, Routers};
+use listeners::{Addresses, Listeners, Routers};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sealwright_mail::address::{AddressError, Domain, Mailbox};
@@ -257,6 +257,13 @@ fn ehlo_name(config: &Config) -> String {
     config.delivery.ehlo_name.clone().unwrap_or_else(host_name)
 }
 
+/// The installation's own host of return paths, as set.
+fn return_host(config: &Config) -> Result<Option<String>, StartError> {
+    let host = config.returns.host.as_deref().map(Domain::parse).transpose();
+    let unfit = |error: AddressError| StartError::Setting(format!("returns.host: {error}"));
+    Ok(host.map_err(unfit)?.map(|host| host.as_str().to_owned()))
+}
+
 /// How mail leaves, as set.
 pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError> {
     let settings = &config.delivery;
@@ -282,6 +289,10 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
         expire_after: Duration::from_secs(settings.expire_hours.saturating_mul(3600)),
         poll: Duration::from_millis(settings.poll_ms.max(10)),
         timeouts: Timeouts::default(),
+        returning: delivery::Returning {
+            is_taken: config.smtp.listen.is_some() || config.returns.host.is_some(),
+            host: return_host(config)?,
+        },
     })
 }
 
@@ -322,6 +333,8 @@ pub struct Running {
     pub http_address: Option<SocketAddr>,
     /// Address of the metrics listener.
     pub admin_address: Option<SocketAddr>,
+    /// Address of the SMTP listener; `None` unless it is set.
+    pub smtp_address: Option<SocketAddr>,
     /// What the features stand on.
     pub platform: Platform,
     stop: Sender<bool>,
@@ -374,7 +387,7 @@ pub async fn start_on(
         stopped: &stopped,
         tasks: &mut tasks,
     };
-    let (mut address, mut http_address) = (None, None);
+    let mut public = Addresses::default();
     if roles.api {
         // The fallback of the API's router answers every path that is not one of the others'.
         let more = admin::health(Arc::clone(&readiness)).merge(more);
@@ -383,14 +396,15 @@ pub async fn start_on(
         let routers = Routers { https, plain };
         // Before the first request: a node that has not counted the others yet takes itself for the only one.
         listeners.tasks.spawn(upkeep.run(stopped.clone()));
-        (address, http_address) = listeners.public(routers, &net.dns, &net.guard).await?;
+        public = listeners.public(routers, &net.dns, &net.guard).await?;
     }
     let admin_address = listeners.admin().await?;
     start_workers(config, roles, &platform, fresh, net, &stopped, &mut tasks)?;
     Ok(Running {
-        address,
-        http_address,
+        address: public.https,
+        http_address: public.http,
         admin_address,
+        smtp_address: public.smtp,
         platform,
         stop,
         tasks,

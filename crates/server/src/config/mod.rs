@@ -167,6 +167,21 @@ settings! {
         /// Seconds that due mail may stay unattempted before `/readyz` fails.
         stall_seconds: u64 = "60",
     }
+    /// How mail comes in.
+    [smtp] Smtp {
+        /// Address and port of the SMTP listener that takes bounces and complaints (port 25 in the world); empty turns it off. It takes
+        /// mail for return paths of this installation and for nobody else, and never writes in answer. The MX of customers' return paths
+        /// is `delivery.ehlo_name`, or `bounce` in `domains.zone`. STARTTLS uses the certificate of the HTTPS listener, with TLS 1.2 too:
+        /// hosts that know no better would send in the clear.
+        listen: Option<SocketAddr> = "",
+    }
+    /// Where bounces and complaints come back to.
+    [returns] ReturnSettings {
+        /// Host of return paths for mail whose sender's domain has none of its own that is verified; its MX must lead to a process with
+        /// `smtp.listen`. Feedback loops of mailbox providers may be sent to `abuse@` this host. Processes that only deliver need it to
+        /// know that bounces are taken somewhere: with neither this nor `smtp.listen`, bounces go to each mail's author.
+        host: Option<String> = "",
+    }
     /// Where the records of sending domains lead to.
     [domains] DomainSettings {
         /// A zone of the operator, such as `mail.example.net`. Customers' records then point into it (CNAME), and keys rotate without

@@ -4,3 +4,4 @@ pub mod admin;
 pub mod api;
 pub mod dev;
 pub mod edge;
+pub mod smtp;

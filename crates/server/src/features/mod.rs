@@ -9,6 +9,7 @@ pub mod keys;
 pub mod notices;
 pub mod orgs;
 pub mod people;
+pub mod returns;
 pub mod sessions;
 pub mod suppressions;
 pub mod webhooks;
@@ -30,6 +31,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         domains::STATEMENTS,
         suppressions::STATEMENTS,
         emails::STATEMENTS,
+        returns::STATEMENTS,
         notices::STATEMENTS,
         delivery::STATEMENTS,
         webhooks::STATEMENTS,

@@ -17,6 +17,7 @@ mod edge;
 mod isolation;
 mod keys;
 mod quota;
+mod returns;
 mod send;
 mod sessions;
 mod statements;

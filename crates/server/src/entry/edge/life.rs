@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// Why the edge ends a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(in crate::entry) enum Ending {
     /// Nothing came for as long as a connection is kept.
     Idle,
     /// It made room for a network that had less.
@@ -74,7 +74,7 @@ impl Ending {
 }
 
 /// What is known about a connection, shared by all who work on it.
-pub(super) struct Life {
+pub(in crate::entry) struct Life {
     pace: Pace,
     state: Mutex<State>,
     ended: Notify,
@@ -100,7 +100,7 @@ struct State {
 }
 
 impl Life {
-    pub(super) fn new(pace: Pace) -> Arc<Self> {
+    pub(in crate::entry) fn new(pace: Pace) -> Arc<Self> {
         let state = State {
             requests: 0,
             was_used: false,
@@ -207,7 +207,7 @@ impl Life {
     }
 
     /// Waits until somebody ends the connection, for the stretch before HTTP begins.
-    pub(super) async fn ended(&self) -> Ending {
+    pub(in crate::entry) async fn ended(&self) -> Ending {
         loop {
             if let Some(ending) = self.ending() {
                 return ending;

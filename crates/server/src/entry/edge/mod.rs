@@ -20,11 +20,11 @@ mod forwarded;
 mod frames;
 mod framing;
 mod heard;
-mod life;
+pub(super) mod life;
 mod patience;
-mod peer;
+pub(super) mod peer;
 mod proxy;
-mod slots;
+pub(super) mod slots;
 mod tls;
 mod turns;
 mod x509;
@@ -243,7 +243,7 @@ impl Listener {
 }
 
 /// The name in metrics.
-fn full(full: Full) -> &'static str {
+pub(super) fn full(full: Full) -> &'static str {
     match full {
         Full::Network => "network_full",
         Full::Everything => "full",

@@ -33,7 +33,7 @@ impl Peer {
 }
 
 /// As [`Peer::network`]. An IPv4 address inside of IPv6 (`::ffff:…`) is that IPv4 address.
-pub(super) fn network_of(address: IpAddr) -> IpNet {
+pub(in crate::entry) fn network_of(address: IpAddr) -> IpNet {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpNet::from(IpAddr::V4(v4)),
         // 64 is a possible length, so the address alone never comes back.

@@ -13,7 +13,7 @@ const NETWORKS_ASKED_MAX: usize = 16;
 
 /// Why a connection gets no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Full {
+pub(in crate::entry) enum Full {
     /// Its network has as many as it may.
     Network,
     /// There are as many as there may be, and its network has its share of them.
@@ -21,7 +21,7 @@ pub(super) enum Full {
 }
 
 /// The slots of one listener.
-pub(super) struct Slots {
+pub(in crate::entry) struct Slots {
     max: usize,
     network_max: usize,
     table: Mutex<Table>,
@@ -38,7 +38,7 @@ struct Table {
 }
 
 /// A slot that is taken; given back when dropped.
-pub(super) struct Slot {
+pub(in crate::entry) struct Slot {
     slots: Arc<Slots>,
     life: Arc<Life>,
     id: u64,
@@ -46,7 +46,7 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    pub(super) fn new(max: usize, network_max: usize) -> Arc<Self> {
+    pub(in crate::entry) fn new(max: usize, network_max: usize) -> Arc<Self> {
         Arc::new(Self {
             max: max.max(1),
             network_max: network_max.max(1),
@@ -59,7 +59,11 @@ impl Slots {
     }
 
     /// A slot for a connection from `network`; from none when it is a trusted proxy's, which speaks for many.
-    pub(super) fn take(self: &Arc<Self>, network: Option<IpNet>, life: &Arc<Life>) -> Result<Slot, Full> {
+    pub(in crate::entry) fn take(
+        self: &Arc<Self>,
+        network: Option<IpNet>,
+        life: &Arc<Life>,
+    ) -> Result<Slot, Full> {
         let mut table = self.table();
         let held = network.map_or(0, |network| table.held(&network));
         if held >= self.network_max {

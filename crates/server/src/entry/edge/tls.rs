@@ -72,10 +72,11 @@ pub fn server_config(settings: &Server) -> Result<Arc<rustls::ServerConfig>, Tls
 
 /// TLS 1.3 (or 1.2 where the operator says so), AEAD and forward secrecy only, no early data: a replayed POST would be a second e-mail.
 fn config(
-    settings: &Server,
+    tls_min: &str,
+    protocols: &[&str],
     certificates: Arc<dyn ResolvesServerCert>,
 ) -> Result<Arc<rustls::ServerConfig>, TlsSettingError> {
-    let versions: &[_] = match settings.tls_min.as_str() {
+    let versions: &[_] = match tls_min {
         "1.3" => &[&TLS13],
         "1.2" => &[&TLS13, &TLS12],
         _ => return Err(TlsSettingError::Min),
@@ -85,7 +86,7 @@ fn config(
         .with_protocol_versions(versions)
         .map_err(unusable)?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     // Its keys change every six hours and open tickets for twice that.
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
     // For TLS 1.2 clients that take no tickets.
@@ -102,14 +103,14 @@ pub struct Tls {
 
 /// Settled by the handshake (ALPN, RFC 7301), never guessed from a client's first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
+pub(in crate::entry) enum Version {
     Http1,
     Http2,
 }
 
 /// How a handshake ended, if not in a connection for HTTP.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoConnection {
+pub(in crate::entry) enum NoConnection {
     /// It failed.
     #[error("the TLS handshake failed")]
     Failed(#[from] io::Error),
@@ -126,7 +127,7 @@ pub(super) enum NoConnection {
 
 impl NoConnection {
     /// The name in metrics.
-    pub(super) fn name(&self) -> &'static str {
+    pub(in crate::entry) fn name(&self) -> &'static str {
         match self {
             Self::Failed(_) => "handshake",
             Self::Name => "unknown_name",
@@ -146,7 +147,17 @@ enum Alert {
 impl Tls {
     /// TLS as set, with whatever certificate is in `certificates` when a client comes.
     pub fn new(settings: &Server, certificates: Arc<Certificates>) -> Result<Arc<Self>, TlsSettingError> {
-        let config = config(settings, Arc::clone(&certificates) as _)?;
+        let config = config(
+            &settings.tls_min,
+            &["h2", "http/1.1"],
+            Arc::clone(&certificates) as _,
+        )?;
+        Ok(Arc::new(Self { certificates, config }))
+    }
+
+    /// TLS of a listener for mail: a host whose handshake fails sends in the clear, so an older version is better than none.
+    pub fn for_mail(certificates: Arc<Certificates>) -> Result<Arc<Self>, TlsSettingError> {
+        let config = config("1.2", &[], Arc::clone(&certificates) as _)?;
         Ok(Arc::new(Self { certificates, config }))
     }
 
@@ -159,7 +170,7 @@ impl Tls {
     }
 
     /// Shakes hands; the caller has a deadline.
-    pub(super) async fn accept<S>(&self, stream: S) -> Result<(TlsStream<S>, Version), NoConnection>
+    pub(in crate::entry) async fn accept<S>(&self, stream: S) -> Result<(TlsStream<S>, Version), NoConnection>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

@@ -176,8 +176,10 @@ impl Delivery {
         // (RFC 6532), wherever it goes. An address of this envelope may be a blind copy, which no header names.
         let is_ascii = |mailbox: &Mailbox| mailbox.address.is_ascii();
         let needs_smtputf8 = !header_of(message).is_ascii() || !mailboxes.iter().chain([&from]).all(is_ascii);
+        let sender = self.sender(work, &from).await?;
         let envelope = Envelope {
-            from: from.address.as_str().to_owned(),
+            wants_reports: sender.is_return_path,
+            from: sender.address,
             to: mailboxes
                 .iter()
                 .map(|mailbox| mailbox.address.as_str().to_owned())

@@ -5,8 +5,9 @@
 //! started, durably, unless a recipient was suppressed meanwhile; the dot leaves; the reply becomes the recipients' outcome, in one commit with the events that tell of it and the
 //! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
 //!
-//! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which hosts), `schedule` (when again), `wire` (the SMTP driver).
-//! Not here yet: MTA-STS, DANE, pacing per provider, VERP and bounces that come back later, relays.
+//! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which
+//! hosts), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP driver).
+//! Not here yet: MTA-STS, DANE, rates per provider, relays.
 
 mod attempt;
 mod dispatch;
@@ -14,12 +15,14 @@ mod exchange;
 mod facts;
 mod lanes;
 mod pool;
+mod returning;
 mod route;
 mod schedule;
 mod signing;
 mod simulate;
 pub mod wire;
 
+pub use returning::Returning;
 pub use sealwright_mail::smtp::Category;
 
 use crate::features::domains::Signers;
@@ -64,6 +67,8 @@ pub struct Options {
     pub poll: Duration,
     /// Waits inside SMTP.
     pub timeouts: wire::Timeouts,
+    /// How what comes back is taken.
+    pub returning: Returning,
 }
 
 /// The delivery worker.

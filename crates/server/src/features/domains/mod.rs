@@ -20,7 +20,7 @@ pub use check::{Checks, verify};
 pub use keys::{complete, rotate};
 pub use look::{Finding, Shows};
 pub use manage::{Page, change, delete, get, list, zone_file};
-pub use records::{Names, Record, RecordPurpose, RecordType};
+pub use records::{BOUNCE_LABEL, Names, Record, RecordPurpose, RecordType};
 pub use signer::{Signers, Signing};
 pub use store::ALL as STATEMENTS;
 
@@ -152,14 +152,7 @@ pub struct Domain {
 impl Domain {
     /// What the DNS shows of a purpose: of several records, the worst.
     pub fn shows(&self, purpose: RecordPurpose) -> Shows {
-        let findings = self
-            .findings
-            .iter()
-            .filter(|finding| finding.purpose == purpose.name());
-        findings
-            .map(|finding| finding.shows)
-            .max_by_key(|shows| shows.badness())
-            .unwrap_or(Shows::Pending)
+        shows(&self.findings, purpose)
     }
 
     /// What the DNS shows of the key that signs.
@@ -194,6 +187,16 @@ impl Domain {
             .first()
             .and_then(|record| look::dmarc_policy(record))
     }
+}
+
+fn shows(findings: &[Finding], purpose: RecordPurpose) -> Shows {
+    let findings = findings
+        .iter()
+        .filter(|finding| finding.purpose == purpose.name());
+    findings
+        .map(|finding| finding.shows)
+        .max_by_key(|shows| shows.badness())
+        .unwrap_or(Shows::Pending)
 }
 
 /// Why a domain could not be added, changed, verified or used.

@@ -9,6 +9,8 @@ use std::fmt::Write as _;
 const TTL_S: u32 = 3600;
 /// Octets of one string of a TXT record (RFC 1035 §3.3.14).
 const STRING_OCTETS_MAX: usize = 255;
+/// The label of the host that bounces go to, below a sending domain and in the operator's zone.
+pub const BOUNCE_LABEL: &str = "bounce";
 /// Preference of the only mail host of a name.
 const MX_PREFERENCE: u16 = 10;
 
@@ -130,8 +132,8 @@ impl Names {
         let spf = format!("v=spf1 a:{} -all", self.sender);
         // Writing to a String can't fail.
         let _ = writeln!(file, "spf\tIN\tTXT\t{}", quoted(&spf));
-        let _ = writeln!(file, "bounce\tIN\tMX\t{MX_PREFERENCE} {}.", self.sender);
-        let _ = writeln!(file, "bounce\tIN\tTXT\t{}", quoted(&spf));
+        let _ = writeln!(file, "{BOUNCE_LABEL}\tIN\tMX\t{MX_PREFERENCE} {}.", self.sender);
+        let _ = writeln!(file, "{BOUNCE_LABEL}\tIN\tTXT\t{}", quoted(&spf));
         for (domain, selector, record) in keys {
             let _ = writeln!(
                 file,
@@ -154,10 +156,15 @@ pub(super) fn dkim_host(selector: &str, domain: &str) -> String {
     format!("{selector}._domainkey.{domain}")
 }
 
+/// The host of a domain's return path.
+pub(super) fn bounce_host(domain: &str) -> String {
+    format!("{BOUNCE_LABEL}.{domain}")
+}
+
 impl Domain {
     /// The host that bounces go to, once its record is published.
     pub fn bounce_host(&self) -> String {
-        format!("bounce.{}", self.name)
+        bounce_host(&self.name)
     }
 
     /// Everything that its owner publishes, the keys first.
@@ -220,7 +227,7 @@ impl Domain {
             Some(zone) => vec![cname(
                 RecordPurpose::ReturnPath,
                 &host,
-                &format!("bounce.{}", zone.as_str()),
+                &bounce_host(zone.as_str()),
             )],
             None => vec![
                 mx(RecordPurpose::ReturnPath, &host, &names.sender),

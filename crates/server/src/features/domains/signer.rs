@@ -1,10 +1,12 @@
-//! Parsed DKIM keys, kept because parsing one costs as much as half a signature.
+//! What delivery needs of a domain for each message: its parsed DKIM keys, kept because parsing one costs as much as half a signature,
+//! and where bounces go.
 
-use super::{Algorithm, DomainError, keys, store};
+use super::records::bounce_host;
+use super::{Algorithm, DomainError, RecordPurpose, Shows, keys, shows, store};
 use crate::clock::Timestamp;
 use crate::id::OrgId;
 use crate::platform::Platform;
-use crate::platform::store::OrgTx;
+use crate::platform::store::{OrgTx, StoreError};
 use sealwright_mail::address::Domain as Name;
 use sealwright_mail::dkim::{DkimError, Signer, SigningKey};
 use std::collections::HashMap;
@@ -27,6 +29,8 @@ struct Term {
 
 struct Kept {
     terms: Vec<Term>,
+    /// The DNS shows the record that brings bounces to us.
+    has_return_path: bool,
     read_at: Timestamp,
 }
 
@@ -78,6 +82,17 @@ impl Signers {
         Ok(Signing(signers))
     }
 
+    /// The host that bounces of a domain go to; `None` while its record is not to be seen.
+    pub async fn bounce_host(
+        &self,
+        platform: &Platform,
+        org: &OrgId,
+        domain: &Name,
+    ) -> Result<Option<String>, DomainError> {
+        let kept = self.kept(platform, org, domain).await?;
+        Ok(kept.has_return_path.then(|| bounce_host(domain.as_str())))
+    }
+
     async fn kept(&self, platform: &Platform, org: &OrgId, domain: &Name) -> Result<Arc<Kept>, DomainError> {
         let now = platform.clock.now();
         let place = (org.clone(), domain.as_str().to_owned());
@@ -86,8 +101,11 @@ impl Signers {
             return Ok(kept);
         }
         let name = place.1.clone();
-        let unit = async move |tx: &OrgTx| store::signing_keys(tx, &name).await;
-        let rows = platform.store.org(org).read("domain_signing_keys", unit).await?;
+        let unit = async move |tx: &OrgTx| {
+            let findings = store::findings(tx, &name).await?;
+            Ok::<_, StoreError>((store::signing_keys(tx, &name).await?, findings))
+        };
+        let (rows, findings) = platform.store.org(org).read("domain_signing_keys", unit).await?;
         let vault = platform.vault.org(org).await?;
         let unusable = |error: DkimError| DomainError::Key(error.to_string());
         let mut terms = Vec::with_capacity(rows.len());
@@ -105,7 +123,11 @@ impl Signers {
                 signer: Signer::new(key, domain, &row.selector).map_err(unusable)?,
             });
         }
-        let kept = Arc::new(Kept { terms, read_at: now });
+        let kept = Arc::new(Kept {
+            terms,
+            has_return_path: shows(&findings, RecordPurpose::ReturnPath) == Shows::Verified,
+            read_at: now,
+        });
         let mut all = self.lock();
         if all.len() >= KEPT_MAX {
             all.clear();

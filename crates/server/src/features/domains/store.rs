@@ -34,6 +34,7 @@ statements! {
     org SIGNING_KEYS = "SELECT k.id, k.selector, k.algorithm, k.private_sealed, k.signing_since, k.retired_at FROM domains d
         JOIN dkim_keys k ON k.org_id = d.org_id AND k.domain_id = d.id
         WHERE d.org_id = $1 AND d.name = $2 AND k.signing_since IS NOT NULL ORDER BY k.algorithm DESC, k.signing_since DESC";
+    org FINDINGS = "SELECT findings FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
     org DELETE_KEY = "DELETE FROM dkim_keys WHERE org_id = $1 AND id = $2";
     org RETIRE = "UPDATE dkim_keys SET retired_at = $3 WHERE org_id = $1 AND id = $2 AND signing_since IS NOT NULL AND retired_at IS NULL";
     org RETIRE_ED25519 = "UPDATE dkim_keys SET retired_at = $3
@@ -197,6 +198,15 @@ pub(super) async fn signing_keys(tx: &OrgTx, name: &str) -> Result<Vec<SigningRo
     };
     let rows = tx.query(&SIGNING_KEYS, params![name]).await?;
     rows.into_iter().map(read).collect()
+}
+
+/// What the DNS shows of a domain; nothing of one that was deleted.
+pub(super) async fn findings(tx: &OrgTx, name: &str) -> Result<Vec<Finding>, StoreError> {
+    let Some(row) = tx.query_opt(&FINDINGS, params![name]).await? else {
+        return Ok(Vec::new());
+    };
+    // As in `read`.
+    Ok(serde_json::from_str(&row.reader().next::<String>()?).unwrap_or_default())
 }
 
 pub(super) async fn delete_key(tx: &OrgTx, id: &DkimKeyId) -> Result<(), StoreError> {

@@ -2,8 +2,9 @@
 //!
 //! Life of an e-mail: a [`Draft`] is checked at a door; [`send`] composes the message, seals it, and stores it in one commit with its
 //! recipients, its delivery jobs, its idempotency record and its `email.sent` event. Recipients that are suppressed are recorded as such and
-//! have no job. Delivery then moves each of the others from `queued` through `deferred` to `delivered`, `bounced`, `failed` or `suppressed`, and the e-mail's own status follows. The stored content is the
-//! message itself, byte for byte as it is signed and sent on every attempt.
+//! have no job. Delivery then moves each of the others from `queued` through `deferred` to `delivered`, `bounced`, `failed` or
+//! `suppressed`, and the e-mail's own status follows; what was delivered may still bounce when the next host sends it back. The stored
+//! content is the message itself, byte for byte as it is signed and sent on every attempt.
 //!
 //! Not here: how mail leaves (that is delivery), who is suppressed, scheduling, templates.
 
@@ -19,11 +20,11 @@ mod told;
 
 pub use draft::{Attachment, Draft, DraftError};
 pub use fresh::Fresh;
-pub use outcome::{AttemptOutcome, Outcome, RecipientOutcome, record};
+pub use outcome::{AttemptOutcome, Outcome, RecipientOutcome, record, record_bounce};
 pub use read::{
     Attempt, Detail, Filter, Page, ReadError, Recipient, Summary, attempts, facts_cell, get, list,
 };
-pub use read::{Destined, Mailed, destined, message};
+pub use read::{Destined, Mailed, Reached, SentTo, destined, message, sent_to};
 pub use send::{Accepted, Idempotency, SendError, Sent, send};
 pub use store::{ALL as STATEMENTS, NewAttempt, mark_in_doubt, start_attempt};
 pub use told::recipient_event;

@@ -63,3 +63,23 @@ pub async fn record(tx: &OrgTx, outcome: &Outcome) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+/// Writes that a recipient's mail came back, with the e-mail's own status and the event, in the unit's commit; `false` when it could not
+/// have come back.
+pub async fn record_bounce(
+    tx: &OrgTx,
+    email: &EmailId,
+    position: i64,
+    event: &Event,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    // First, as in `record`.
+    store::touch(tx, email, at).await?;
+    if !store::set_returned(tx, email, position, at).await? {
+        return Ok(false);
+    }
+    let statuses = store::recipient_statuses(tx, email).await?;
+    store::set_status(tx, email, Status::of_all(&statuses)).await?;
+    events::append(tx, event).await?;
+    Ok(true)
+}

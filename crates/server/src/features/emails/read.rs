@@ -14,6 +14,7 @@ use crate::platform::Platform;
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Cell, OrgVault, VaultError};
 use bytes::Bytes;
+use sealwright_mail::address::{Address, Mailbox};
 
 /// Which e-mails a list holds.
 #[derive(Debug, Clone, Default)]
@@ -316,6 +317,8 @@ pub struct Mailed {
     pub head: Head,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// The place of the destination's first recipient, done or not: it names the destination in a return path.
+    pub first: i64,
     /// The recipients of the destination that are not done yet.
     pub recipients: Vec<Destined>,
 }
@@ -359,6 +362,7 @@ pub async fn destined(
         return Ok(None);
     };
     let mut recipients = Vec::new();
+    let first = rows.first().map_or(0, |row| row.position);
     for recipient in &rows {
         let status = Status::parse(&recipient.status);
         let Some(status) = status.filter(|status| !status.is_terminal()) else {
@@ -379,6 +383,68 @@ pub async fn destined(
         mode,
         head,
         created_at: row.created_at,
+        first,
+        recipients,
+    }))
+}
+
+/// An e-mail as it went to one destination.
+pub struct SentTo {
+    /// Live or test.
+    pub mode: Mode,
+    /// What it is about.
+    pub head: Head,
+    /// All recipients of the destination.
+    pub recipients: Vec<Reached>,
+}
+
+/// A recipient that mail went to.
+pub struct Reached {
+    /// Its place.
+    pub position: i64,
+    /// Its address.
+    pub address: Address,
+}
+
+/// What went to the destination whose first recipient has this place; `None` when there is no such e-mail or place.
+pub async fn sent_to(
+    platform: &Platform,
+    vault: &OrgVault,
+    org: &OrgId,
+    id: &EmailId,
+    first: i64,
+) -> Result<Option<SentTo>, ReadError> {
+    let wanted = id.clone();
+    let unit = async move |tx: &OrgTx| {
+        let Some(row) = store::get(tx, &wanted).await? else {
+            return Ok::<_, StoreError>(None);
+        };
+        Ok(Some((row, store::recipients(tx, &wanted).await?)))
+    };
+    let Some((row, rows)) = platform.store.org(org).read("email_sent_to", unit).await? else {
+        return Ok(None);
+    };
+    let Some(destination) = rows
+        .iter()
+        .find(|row| row.position == first)
+        .map(|row| row.destination)
+    else {
+        return Ok(None);
+    };
+    let mut recipients = Vec::new();
+    for recipient in rows.iter().filter(|row| row.destination == destination) {
+        // It was one when it was stored.
+        let Ok(mailbox) = Mailbox::parse(&open_mailbox(vault, id, recipient).await?) else {
+            continue;
+        };
+        recipients.push(Reached {
+            position: recipient.position,
+            address: mailbox.address,
+        });
+    }
+    Ok(Some(SentTo {
+        mode: Mode::parse(&row.mode).unwrap_or(Mode::Test),
+        head: open_head(vault, id, &row.head_sealed).await?,
         recipients,
     }))
 }

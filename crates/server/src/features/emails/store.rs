@@ -28,7 +28,11 @@ statements! {
     org STATUSES = "SELECT status FROM recipients WHERE org_id = $1 AND email_id = $2";
     org TOUCH = "UPDATE emails SET updated_at = $3 WHERE org_id = $1 AND id = $2";
     org SET_STATUS = "UPDATE emails SET status = $3 WHERE org_id = $1 AND id = $2 AND status <> $3";
-    org SET_RECIPIENT = "UPDATE recipients SET status = $4, updated_at = $5 WHERE org_id = $1 AND email_id = $2 AND position = $3";
+    /// A bounce may come back before the reply to the dot is recorded; it stays.
+    org SET_RECIPIENT = "UPDATE recipients SET status = $4, updated_at = $5
+        WHERE org_id = $1 AND email_id = $2 AND position = $3 AND status <> 'bounced'";
+    org SET_RETURNED = "UPDATE recipients SET status = 'bounced', updated_at = $4
+        WHERE org_id = $1 AND email_id = $2 AND position = $3 AND status IN ('queued', 'deferred', 'delivered')";
     org START_ATTEMPT = "INSERT INTO attempts (org_id, day, id, email_id, destination, number, state, started_at)
         VALUES ($1, $2, $3, $4, $5, $6, 'started', $7) ON CONFLICT DO NOTHING";
     org FINISH_ATTEMPT = "INSERT INTO attempts (org_id, day, id, email_id, destination, number, state, started_at, finished_at, facts_sealed)
@@ -226,6 +230,16 @@ pub(super) async fn set_recipient(
     )
     .await
     .map(drop)
+}
+
+/// `false` when nothing was on its way to the recipient, or it had bounced.
+pub(super) async fn set_returned(
+    tx: &OrgTx,
+    id: &EmailId,
+    position: i64,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
+    Ok(tx.execute(&SET_RETURNED, params![id, position, at]).await? == 1)
 }
 
 /// An attempt as it begins.

@@ -66,6 +66,7 @@ impl Schema {
             migration!("data", "0006_domains"),
             migration!("data", "0007_lanes"),
             migration!("data", "0008_suppressions"),
+            migration!("data", "0009_returns"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -81,6 +81,8 @@ pub enum Purpose {
     Operator,
     /// List the published DKIM keys of all organizations, for the installation's zone.
     Zone,
+    /// Find the organization that a return path names.
+    Returns,
     /// Read and write wrapped keys.
     Keyring,
     /// Create partitions ahead of time.

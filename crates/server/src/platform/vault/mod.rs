@@ -114,6 +114,7 @@ struct Inner {
     clock: Clock,
     lookup_pepper: hmac::Key,
     destination_pepper: hmac::Key,
+    return_path: hmac::Key,
     orgs: RwLock<HashMap<OrgId, OrgVault>>,
 }
 
@@ -132,6 +133,7 @@ impl Vault {
             inner: Arc::new(Inner {
                 lookup_pepper: derive(b"sealwright api key look-up v1"),
                 destination_pepper: derive(b"sealwright destination v1"),
+                return_path: derive(b"sealwright return path v1"),
                 root,
                 region: region.to_owned(),
                 keyring,
@@ -182,6 +184,11 @@ impl Vault {
     /// The row key of an API key: HMAC(pepper, SHA-256 of the key).
     pub fn key_lookup(&self, digest: &[u8; 32]) -> Vec<u8> {
         hmac::sign(&self.inner.lookup_pepper, digest).as_ref().to_vec()
+    }
+
+    /// What makes return paths, and tells them from forged ones.
+    pub fn return_path(&self) -> &hmac::Key {
+        &self.inner.return_path
     }
 
     /// The number under which recipients of one domain are delivered together; the same for all organizations.

@@ -12,7 +12,7 @@ fn prefix() -> String {
     ["zq7", "canary"].concat()
 }
 
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 23] = [
     "from name",
     "from local",
     "to name",
@@ -35,6 +35,7 @@ const FIELDS: [&str; 22] = [
     "attachment content",
     "cid",
     "webhook path",
+    "report",
 ];
 
 /// All canaries of one test.

@@ -12,7 +12,7 @@ mod memory;
 
 use crate::harness::{
     Client, DNS_A, DNS_MX, Database, Engine, NameServer, Pairs, Receiver, Reply, Said, SigningKey, Spawned,
-    base_settings, eventually, lines, on_both_engines, postgres_folder,
+    Talk, base_settings, eventually, lines, on_both_engines, postgres_folder,
 };
 use bytes::Bytes;
 use canaries::Canaries;
@@ -33,6 +33,7 @@ struct Scene {
     database: Option<Database>,
     sink: Sink,
     receiver: Receiver,
+    smtp: SocketAddr,
     _names: NameServer,
     /// Rows, keys and certificates.
     data: PathBuf,
@@ -60,11 +61,18 @@ impl Scene {
             _ => Said::NoName,
         })
         .await;
+        // Free a moment ago; the process says only where it serves HTTPS.
+        let smtp = std::net::TcpListener::bind((here, 0))
+            .unwrap()
+            .local_addr()
+            .unwrap();
         let mut settings = base_settings(&data, &authority, database.as_ref(), None);
         for (key, value) in [
+            ("returns.host", "return.quiet.example".to_owned()),
             ("delivery.port", sink.addr().port().to_string()),
             ("net.name_servers", names.address.to_string()),
             ("log.filter", "trace".to_owned()),
+            ("smtp.listen", smtp.to_string()),
         ] {
             settings.push((key.to_owned(), value));
         }
@@ -74,6 +82,7 @@ impl Scene {
             database,
             sink,
             receiver,
+            smtp,
             _names: names,
             data,
             folder,
@@ -146,9 +155,28 @@ impl Scene {
         assert_eq!(again.header("idempotency-replayed"), "true");
         refuse_some(client, &key, canaries).await;
         self.sign_in(client, &key, canaries).await;
-        // One accepted, four delivered.
-        let hooks = self.receiver.wait_for(5).await;
+        self.come_back(canaries).await;
+        // One accepted, four delivered, one bounced.
+        let hooks = self.receiver.wait_for(6).await;
         canaries.assert_used(&shown.text(), &self.sink.received(), &hooks);
+    }
+
+    /// The mail to one recipient comes back with words that nobody else uses.
+    async fn come_back(&self, canaries: &Canaries) {
+        let to = canaries.of("to domain");
+        let mails = self.sink.received().into_iter();
+        let path = mails
+            .rev()
+            .find(|mail| mail.rcpt_to[0].contains(to))
+            .unwrap()
+            .mail_from;
+        let report = format!(
+            "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x.example\n\nFinal-Recipient: rfc822; {}@{to}.example\n\
+             Action: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 {} is unknown\n",
+            canaries.of("to local"),
+            canaries.of("report"),
+        );
+        Talk::bring(self.smtp, &path, &report).await;
     }
 
     /// Lets somebody call with a session, and somebody else with one that does not work.

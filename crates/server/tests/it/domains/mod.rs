@@ -109,7 +109,8 @@ impl Town {
             .clock(clock)
             .set("net.name_servers", servers.address.to_string())
             .set("net.authority_port", servers.address.port().to_string())
-            .set("server.admin_listen", "127.0.0.1:0");
+            .set("server.admin_listen", "127.0.0.1:0")
+            .set("smtp.listen", "127.0.0.1:0");
         if let Some(zone) = zone {
             setup = setup.set("domains.zone", zone);
         }

@@ -1,7 +1,7 @@
 //! What is said of records that are not as they should be, and the records as zone files.
 
 use super::{NAME, Town, free_port};
-use crate::harness::{DNS_CNAME, DNS_MX, DNS_TXT, Engine, Said, eventually, on_both_engines};
+use crate::harness::{DNS_CNAME, DNS_MX, DNS_TXT, Engine, Said, Talk, eventually, on_both_engines};
 use sealwright::clock::Clock;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
@@ -48,6 +48,27 @@ on_both_engines! {
         town.shown.remove(&dmarc);
         town.shown.text(above, "v=DMARC1; p=reject");
         assert_eq!(town.verify(&domain).await["dmarcStatus"], "missing");
+    }
+
+    async fn bounces_come_back_below_the_domain_while_the_dns_brings_them_here(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let town = Town::start(engine, Some("mail.operator.example"), &clock).await;
+        let domain = town.added_and_verified().await;
+        let id = town.send().await.expect(200)["id"].as_str().unwrap().to_owned();
+        town.received(&id).await;
+        let path = town.house.sink.received().pop().unwrap().mail_from;
+        assert!(path.ends_with(&format!("@bounce.{NAME}")), "{path}");
+        let report = "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\nFinal-Recipient: rfc822; ada@reader.example\n\
+            Action: failed\nStatus: 5.1.1\n";
+        Talk::bring(town.house.smtp_address(), &path, report).await;
+        town.house.reaches(&id, "bounced").await;
+        // Gone from the DNS, and known to be: with no other host, they go to the author.
+        town.shown.remove(&format!("bounce.{NAME}"));
+        town.verify(&domain).await;
+        clock.advance(std::time::Duration::from_secs(61));
+        let id = town.send().await.expect(200)["id"].as_str().unwrap().to_owned();
+        town.received(&id).await;
+        assert_eq!(town.house.sink.received().pop().unwrap().mail_from, format!("shop@{NAME}"));
     }
 
     async fn without_a_zone_the_owner_publishes_keys_and_hosts(engine: Engine) {

@@ -242,6 +242,14 @@ impl House {
         self.running.as_ref().and_then(|running| running.http_address)
     }
 
+    /// The address of the SMTP listener, which must be set.
+    pub(crate) fn smtp_address(&self) -> SocketAddr {
+        self.running
+            .as_ref()
+            .and_then(|running| running.smtp_address)
+            .unwrap()
+    }
+
     /// The address of the HTTPS listener.
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.as_ref().and_then(|running| running.address).unwrap()

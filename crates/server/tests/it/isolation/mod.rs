@@ -6,7 +6,7 @@ mod catalog;
 mod modes;
 mod postgres;
 
-use crate::harness::{Account, Engine, House, Receiver, Setup, account, eventually};
+use crate::harness::{Account, Engine, House, Receiver, Setup, Talk, account, eventually};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -36,6 +36,8 @@ impl Neighbours {
     async fn move_in(engine: Engine) -> Self {
         let house = Setup::new(engine)
             .script(SinkScript::by_local_part())
+            .set("returns.host", "return.house.example")
+            .set("smtp.listen", "127.0.0.1:0")
             .start()
             .await;
         let other = account(&house.platform, "Other", "other.example").await;
@@ -82,6 +84,7 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
         .await
         .expect(201);
     let email = send(house, account, "ada@reader.example", "delivered").await;
+    complain(house, &email).await;
     let deferred = send(house, account, "dot-451@reader.example", "deferred").await;
     Owned {
         email,
@@ -91,6 +94,18 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
         member: member["id"].as_str().unwrap().to_owned(),
         suppression: suppression["id"].as_str().unwrap().to_owned(),
     }
+}
+
+/// The recipient of a mail complains.
+async fn complain(house: &House, email: &str) {
+    let ulid = email.trim_start_matches("email_");
+    let mails = house.sink.received().into_iter();
+    let path = mails
+        .map(|mail| mail.mail_from)
+        .find(|path| path.contains(ulid))
+        .unwrap();
+    let feedback = "Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nVersion: 1\n";
+    Talk::bring(house.smtp_address(), &path, feedback).await;
 }
 
 async fn send(house: &House, account: &Account, to: &str, status: &str) -> String {

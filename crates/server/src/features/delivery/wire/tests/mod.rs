@@ -85,6 +85,7 @@ fn envelope(to: &[&str]) -> Envelope {
         size: 0,
         smtputf8: false,
         eight_bit: false,
+        wants_reports: false,
     }
 }
 
