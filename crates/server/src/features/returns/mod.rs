@@ -8,7 +8,9 @@
 //! Whoever got a mail can make a report on it, for the recipients of that destination and no others. Nothing is ever written in
 //! answer: an answer to a report is how loops begin.
 //!
-//! Not here: SMTP, formats, what a bounce means for later mail, replies that people write.
+//! Who complains, and who is named as unknown, is suppressed in the same commit.
+//!
+//! Not here: SMTP, formats, replies that people write.
 
 mod path;
 mod receive;

@@ -5,6 +5,7 @@ use super::store;
 use crate::clock::Timestamp;
 use crate::features::emails::{self, Reached, ReadError, SentTo};
 use crate::features::events::{self, About, Event, Type};
+use crate::features::suppressions::{self, Prepared as Suppression, Suppress};
 use crate::id::{EmailId, Id as _, OrgId, ReturnId};
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
@@ -14,7 +15,7 @@ use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
 use bytes::Bytes;
 use sealwright_mail::address::Address;
 use sealwright_mail::report::{Complaint, Failure, Report, Undelivered};
-use sealwright_mail::smtp::classify::classify;
+use sealwright_mail::smtp::{Category, classify};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -153,6 +154,14 @@ pub(super) struct Outcome {
     pub(super) report_sealed: Bytes,
     pub(super) at: Timestamp,
     event: Event,
+    /// Who is not written to any more for it.
+    suppression: Option<Suppression>,
+}
+
+impl Outcome {
+    fn with(self, suppression: Option<Suppression>) -> Self {
+        Self { suppression, ..self }
+    }
 }
 
 #[derive(Serialize)]
@@ -175,15 +184,20 @@ impl Found {
     async fn bounces(&self, report: &Undelivered, now: Timestamp) -> Result<Vec<Outcome>, VaultError> {
         let mut outcomes: Vec<Outcome> = Vec::new();
         for failure in &report.failures {
-            let Some(reached) = self.recipient(&failure.recipients) else {
+            let Some((reached, is_named)) = self.recipient(&failure.recipients) else {
                 continue;
             };
             if outcomes.iter().all(|known| known.position != reached.position) {
-                let what = bounced(failure, now);
-                outcomes.push(
-                    self.outcome(Kind::Bounced, reached, &what, &report.words, now)
-                        .await?,
-                );
+                let category = classify(failure.code, failure.status, &failure.reason);
+                let what = bounced(failure, category, now);
+                // Under another name it is an address that mail was forwarded to.
+                let is_gone = is_named && category.is_of_address();
+                let suppress = is_gone.then_some((suppressions::Type::HardBounces, Some(what.message)));
+                let outcome = self.outcome(Kind::Bounced, reached, &what, &report.words, now);
+                let outcome = outcome
+                    .await?
+                    .with(self.suppression(reached, suppress, now).await?);
+                outcomes.push(outcome);
             }
         }
         Ok(outcomes)
@@ -191,18 +205,23 @@ impl Found {
 
     /// Most reports name nobody, to protect who complained: then it is known only where the mail had one recipient.
     async fn complaints(&self, report: &Complaint, now: Timestamp) -> Result<Vec<Outcome>, VaultError> {
-        let Some(reached) = self.recipient(&report.recipients) else {
+        let Some((reached, _)) = self.recipient(&report.recipients) else {
             return Ok(Vec::new());
         };
         let what = Complained {
             complained_at: now.rfc3339(),
         };
+        let suppress = Some((suppressions::Type::Complaints, None));
         let outcome = self.outcome(Kind::Complained, reached, &what, &report.words, now);
-        Ok(vec![outcome.await?])
+        let outcome = outcome
+            .await?
+            .with(self.suppression(reached, suppress, now).await?);
+        Ok(vec![outcome])
     }
 
-    /// The recipient that a report calls so. Where mail is forwarded the report calls it by another name: then it is the only one.
-    fn recipient(&self, names: &[String]) -> Option<&Reached> {
+    /// The recipient that a report calls so. Where mail is forwarded the report calls it by another name: then it is the only one, and not
+    /// named.
+    fn recipient(&self, names: &[String]) -> Option<(&Reached, bool)> {
         let recipients = &self.sent.recipients;
         let mut names = names.iter().filter_map(|name| Address::parse(name).ok());
         let named = names.find_map(|name| {
@@ -210,7 +229,27 @@ impl Found {
             recipients.iter().find(is_it)
         });
         let only = recipients.first().filter(|_| recipients.len() == 1);
-        named.or(only)
+        Some((named.or(only)?, named.is_some()))
+    }
+
+    async fn suppression(
+        &self,
+        reached: &Reached,
+        suppress: Option<(suppressions::Type, Option<&str>)>,
+        at: Timestamp,
+    ) -> Result<Option<Suppression>, VaultError> {
+        let Some((kind, reason)) = suppress else {
+            return Ok(None);
+        };
+        let new = Suppress {
+            mode: self.sent.mode,
+            address: &reached.address,
+            kind,
+            reason,
+            email: Some(&self.email),
+            at,
+        };
+        suppressions::prepare(&self.vault, new).await.map(Some)
     }
 
     async fn outcome(
@@ -244,12 +283,12 @@ impl Found {
             report_sealed: report_sealed.into(),
             at,
             event,
+            suppression: None,
         })
     }
 }
 
-fn bounced(failure: &Failure, now: Timestamp) -> Bounced<'_> {
-    let category = classify(failure.code, failure.status, &failure.reason);
+fn bounced(failure: &Failure, category: Category, now: Timestamp) -> Bounced<'_> {
     let message = match failure.reason.as_str() {
         "" => "the receiving system says that it was not delivered, and not why",
         reason => reason,
@@ -292,11 +331,15 @@ async fn on_outcome(tx: &OrgTx, outcome: &Outcome) -> Result<bool, StoreError> {
     if !store::insert(tx, outcome).await? {
         return Ok(false);
     }
-    match outcome.kind {
+    let is_news = match outcome.kind {
         Kind::Bounced => {
-            emails::record_bounce(tx, &outcome.email, outcome.position, &outcome.event, outcome.at).await
+            emails::record_bounce(tx, &outcome.email, outcome.position, &outcome.event, outcome.at).await?
         }
         // Who complains did get it: the status stays.
-        Kind::Complained => events::append(tx, &outcome.event).await.map(|_| true),
+        Kind::Complained => events::append(tx, &outcome.event).await.map(|_| true)?,
+    };
+    if let Some(suppression) = &outcome.suppression {
+        suppressions::add(tx, suppression).await?;
     }
+    Ok(is_news)
 }

@@ -84,7 +84,7 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
         .await
         .expect(201);
     let email = send(house, account, "ada@reader.example", "delivered").await;
-    complain(house, &email).await;
+    complain(house, account, &email).await;
     let deferred = send(house, account, "dot-451@reader.example", "deferred").await;
     Owned {
         email,
@@ -96,8 +96,8 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
     }
 }
 
-/// The recipient of a mail complains.
-async fn complain(house: &House, email: &str) {
+/// The recipient of a mail complains, and is written to all the same.
+async fn complain(house: &House, account: &Account, email: &str) {
     let ulid = email.trim_start_matches("email_");
     let mails = house.sink.received().into_iter();
     let path = mails
@@ -106,6 +106,22 @@ async fn complain(house: &House, email: &str) {
         .unwrap();
     let feedback = "Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nVersion: 1\n";
     Talk::bring(house.smtp_address(), &path, feedback).await;
+    let list = house
+        .client
+        .get("/v1/suppressions", &account.live)
+        .await
+        .expect(200);
+    let rows = list["data"].as_array().unwrap().iter();
+    let id = rows
+        .filter(|row| row["type"] == "complaints")
+        .map(|row| row["id"].as_str().unwrap());
+    for id in id.collect::<Vec<_>>() {
+        house
+            .client
+            .delete(&format!("/v1/suppressions/{id}"), &account.live)
+            .await
+            .expect(200);
+    }
 }
 
 async fn send(house: &House, account: &Account, to: &str, status: &str) -> String {

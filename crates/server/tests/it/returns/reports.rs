@@ -5,6 +5,23 @@ use crate::harness::{account, events_of, on_both_engines, stays};
 use serde_json::json;
 use std::time::Duration;
 
+/// Who is not written to any more, and why.
+async fn suppressed(house: &House) -> Vec<String> {
+    let list = house
+        .client
+        .get("/v1/suppressions", &house.account.live)
+        .await
+        .expect(200);
+    let row = |row: &Value| {
+        format!(
+            "{} {}",
+            row["email"].as_str().unwrap(),
+            row["type"].as_str().unwrap()
+        )
+    };
+    list["data"].as_array().unwrap().iter().map(row).collect()
+}
+
 on_both_engines! {
     async fn a_mail_that_comes_back_is_bounced_once_however_often_it_is_said(engine: Engine) {
         let house = house(engine, &Clock::System).await;
@@ -29,6 +46,7 @@ on_both_engines! {
         assert_eq!((&data["bounceType"], &data["bounceCategory"]), (&json!("hard"), &json!("invalid_address")));
         assert_eq!(data["message"], "550 5.1.1 <ghost> user unknown");
         assert_eq!((counted(&house, "bounced"), counted(&house, "repeated")), (1, 2));
+        assert_eq!(suppressed(&house).await, ["ghost@reader.example hard_bounces"]);
     }
 
     async fn only_the_recipient_that_a_report_names_has_bounced(engine: Engine) {
@@ -63,6 +81,8 @@ on_both_engines! {
         let shown = house.shown(&id).await;
         assert_eq!(status(&shown, "bo@other"), "bounced");
         assert_eq!(events_of(&shown, "email.bounced")[1]["data"]["to"], "bo@other.example");
+        // A full mailbox is written to again, and so is one that forwarded to somebody who is gone.
+        assert!(suppressed(&house).await.is_empty());
     }
 
     async fn a_mail_system_that_gave_up_bounces_softly(engine: Engine) {
@@ -108,6 +128,7 @@ on_both_engines! {
         assert_eq!(complained[0]["data"]["to"], "ada@reader.example");
         assert!(complained[0]["data"]["complainedAt"].is_string());
         assert_eq!(shown["status"], "delivered");
+        assert_eq!(suppressed(&house).await, ["ada@reader.example complaints"]);
         let refused = [
             feedback("not-spam", &path),
             feedback("abuse", "nobody@return.house.example"),
