@@ -128,6 +128,19 @@ pub async fn enqueue(
     store::enqueue(tx, kind, reference, part, due_at, now).await
 }
 
+/// Adds a job to the unit's commit, or gives one that exists another time. Whoever has leased it can't record anything more, so this is
+/// for jobs that may run twice without harm.
+pub async fn reschedule(
+    tx: &OrgTx,
+    kind: Kind,
+    reference: &str,
+    part: i64,
+    due_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    store::reschedule(tx, kind, reference, part, due_at, now).await
+}
+
 /// Marks that the job's effect may happen from now on.
 pub async fn start(tx: &OrgTx, job: &Job, attempt: &str) -> Result<(), JobError> {
     fenced(store::start(tx, job, attempt).await?)

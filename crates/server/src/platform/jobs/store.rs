@@ -9,6 +9,10 @@ use std::time::Duration;
 
 statements! {
     org ENQUEUE = "INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    /// The lease of whoever works on it is lost, so that nothing of what was planned before is written.
+    org RESCHEDULE = "INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (org_id, kind, ref, part) DO UPDATE SET due_at = excluded.due_at, lease_owner = NULL, started_attempt = NULL,
+            epoch = jobs.epoch + 1";
     org START = "UPDATE jobs SET started_attempt = $6 WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     org FINISH = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     /// The epoch moves too: when this commit's outcome is unknown, trying again finds that it went through.
@@ -63,6 +67,19 @@ pub(super) async fn enqueue(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     tx.execute(&ENQUEUE, params![kind.name(), reference, part, due_at, now])
+        .await
+        .map(drop)
+}
+
+pub(super) async fn reschedule(
+    tx: &OrgTx,
+    kind: Kind,
+    reference: &str,
+    part: i64,
+    due_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(&RESCHEDULE, params![kind.name(), reference, part, due_at, now])
         .await
         .map(drop)
 }
