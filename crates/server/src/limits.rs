@@ -61,6 +61,14 @@ pub const H2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// Sending domains of an organization on the enterprise plan.
 pub const DOMAINS_MAX: i64 = 10_000;
+/// Domains that an organization may delete within 14 days, beyond as many as its plan has room for: each leaves its keys for as long.
+pub const DOMAINS_DELETED_BEYOND_MAX: i64 = 10;
+/// Octets of a sending domain: the longest of its records' hosts, `sw1e._domainkey.` before it, is a name as well (RFC 1035 §2.3.4).
+pub const DOMAIN_OCTETS_MAX: usize = 237;
+/// Domains that a process verifies at once because somebody asked for it.
+pub const VERIFICATIONS_MAX: usize = 16;
+/// How long what was seen of a domain is the answer when it is to be verified again.
+pub const VERIFY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Characters that are kept of what was found in a DNS record.
 pub const DNS_FOUND_CHARS_MAX: usize = 512;
 /// Records of one name that are kept of what was found.

@@ -44,6 +44,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     findings.push(disk(&config));
     findings.push(descriptors());
     findings.push(resolver(&config).await);
+    findings.push(sender(&config));
     findings.push(clock());
     for finding in &findings {
         print(&format!(
@@ -163,6 +164,17 @@ async fn resolver(config: &Config) -> Finding {
             bad("the name servers do not answer; set net.name_servers or mend /etc/resolv.conf")
         }
         _ => good("the name servers answer"),
+    }
+}
+
+/// What customers' SPF records lead to has to be a name of the DNS.
+fn sender(config: &Config) -> Finding {
+    match app::domain_names(config) {
+        Ok(names) if names.has_sender() => {
+            good(format!("records of sending domains lead to {}", names.sender))
+        }
+        Ok(names) => bad(names.nameless()),
+        Err(error) => bad(error.to_string()),
     }
 }
 

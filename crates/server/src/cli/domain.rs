@@ -5,12 +5,13 @@ use super::{Failure, print};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::features::domains::{self, Domain, Status};
+use crate::features::domains::{self, Checks, Domain, Status};
 use crate::features::keys::Caller;
 use crate::id::OrgId;
 use crate::limits::DOMAINS_MAX;
 use crate::platform::Platform;
 use clap::{Args, Subcommand};
+use sealwright_mail::address::Domain as Name;
 
 /// A domain of an organization.
 #[derive(Debug, Args)]
@@ -34,6 +35,16 @@ pub(super) enum DomainCommand {
     },
     /// Ask the DNS about a domain, and print what it shows and what is to be done.
     Verify {
+        #[command(flatten)]
+        domain: DomainArgs,
+    },
+    /// Take a domain that is there for verified without asking the DNS: for development and closed networks.
+    AssumeVerified {
+        #[command(flatten)]
+        domain: DomainArgs,
+    },
+    /// Take a domain away: nothing more is accepted from it.
+    Delete {
         #[command(flatten)]
         domain: DomainArgs,
     },
@@ -73,9 +84,8 @@ impl DomainCommand {
                 let org = org_id("--org", &domain.org)?;
                 let known = named(&platform, &org, &domain.name).await?;
                 let net = app::net(config)?;
-                let seen = domains::verify(&platform, &net, &names, &org, &known.id)
-                    .await
-                    .map_err(Failure::of)?;
+                let checks = Checks::new(platform.clone(), &net, names);
+                let seen = checks.ask(&org, &known.id).await.map_err(Failure::of)?;
                 for finding in &seen.findings {
                     let advice = finding.advice.as_deref().unwrap_or_default();
                     let shows = finding.shows.name();
@@ -93,6 +103,18 @@ impl DomainCommand {
                     seen.name,
                     seen.status.name()
                 )))
+            }
+            Self::AssumeVerified { domain } => {
+                let org = org_id("--org", &domain.org)?;
+                let known = named(&platform, &org, &domain.name).await?;
+                let assumed = domains::assume_verified(&platform, &org, &known.id).await;
+                assumed.map_err(Failure::of)
+            }
+            Self::Delete { domain } => {
+                let org = org_id("--org", &domain.org)?;
+                let known = named(&platform, &org, &domain.name).await?;
+                let deleted = domains::delete(&platform, &Caller::system(org), &known.id).await;
+                deleted.map_err(Failure::of)
             }
             Self::List { org } => {
                 let org = org_id("--org", &org)?;
@@ -112,10 +134,11 @@ async fn all(platform: &Platform, org: &OrgId) -> Result<Vec<Domain>, Failure> {
 }
 
 async fn named(platform: &Platform, org: &OrgId, name: &str) -> Result<Domain, Failure> {
+    let parsed = Name::parse(name).map_err(Failure::of)?;
     let found = all(platform, org)
         .await?
         .into_iter()
-        .find(|domain| domain.name == name);
+        .find(|domain| domain.name == parsed.as_str());
     found.ok_or_else(|| {
         Failure::Usage(format!(
             "there is no domain {name}; `sealwright domain list` shows them"

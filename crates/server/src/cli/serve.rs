@@ -22,6 +22,10 @@ impl Serve {
             Failure::Usage("--roles: expected all, or a list of api, delivery, webhooks".into())
         })?;
         harden();
+        let names = app::domain_names(&config)?;
+        if !names.has_sender() {
+            tracing::warn!("{}", names.nameless());
+        }
         let running = app::start(&config, roles, Router::new()).await?;
         let (address, admin) = (
             running.address.map(|a| a.to_string()),

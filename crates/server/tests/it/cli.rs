@@ -191,13 +191,29 @@ on_both_engines! {
             installation.set("net.authority_port", names.address.port().to_string());
             let (settings, org) = (installation.settings.clone(), org.clone());
             // On a thread of its own: this one has the name server's task.
-            let verify = move || run(&settings, &["domain", "verify", "type.example", "--org", &org]);
+            let verify = move || run(&settings, &["domain", "verify", "Type.Example", "--org", &org]);
             let output = tokio::task::spawn_blocking(verify).await.unwrap();
             let told = String::from_utf8_lossy(&output.stdout).into_owned();
             assert_eq!(output.status.success(), is_verified, "{told}");
             assert!(told.contains("sw1._domainkey.type.example\tTXT\t") && told.contains("publish this MX record"), "{told}");
         }
         assert!(installation.lines(&["domain", "list", "--org", &org])[0].ends_with("\tverified\ttype.example"));
+    }
+
+    async fn an_operator_takes_a_domain_for_verified_and_away(engine: Engine) {
+        let installation = Installation::new(engine).await;
+        let org = installation.lines(&["org", "create", "Type"]).remove(0);
+        installation.lines(&["domain", "add", "münchen.example", "--org", &org]);
+        let list = || installation.lines(&["domain", "list", "--org", &org]);
+        assert!(list()[0].ends_with("\tpending\txn--mnchen-3ya.example"));
+        let of = |verb| ["domain", verb, "München.example", "--org", &org];
+        assert!(installation.lines(&of("assume-verified")).is_empty());
+        assert!(list()[0].ends_with("\tverified\txn--mnchen-3ya.example"));
+        assert!(installation.lines(&of("delete")).is_empty());
+        assert!(list().is_empty());
+        for verb in ["assume-verified", "delete"] {
+            assert!(installation.refusal(&of(verb), 2).contains("there is no domain"));
+        }
     }
 
     async fn a_store_does_not_open_with_another_root_key(engine: Engine) {
@@ -422,6 +438,13 @@ async fn doctor_says_what_is_well_and_what_is_wrong() {
     installation.set("server.tls_key", "/nowhere/key.pem");
     let text = findings(&installation);
     assert!(text.contains("BAD  /nowhere/key.pem"), "{text}");
+    assert!(
+        text.contains("ok   records of sending domains lead to out.house.example"),
+        "{text}"
+    );
+    installation.set("delivery.ehlo_name", "vm");
+    let text = findings(&installation);
+    assert!(text.contains("BAD  this host calls itself vm"), "{text}");
     let said = installation.refusal(&["doctor"], 1);
     assert!(said.contains("checks found something wrong"), "{said}");
 }

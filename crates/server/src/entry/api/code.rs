@@ -65,6 +65,7 @@ codes! {
     KeyAlreadyRotated = "key_already_rotated" CONFLICT;
     KeyRevoked = "key_revoked" CONFLICT;
     AlreadyExists = "already_exists" CONFLICT;
+    ConcurrentChange = "concurrent_change" CONFLICT;
     RecordUnpublished = "record_unpublished" CONFLICT;
     ContentExpired = "content_expired" GONE;
     RequestTooLarge = "request_too_large" PAYLOAD_TOO_LARGE;

@@ -33,7 +33,7 @@ pub use problem::Problem;
 pub(super) use request::mark;
 pub use route::{Access, Route, Routes};
 
-use crate::features::domains::Names;
+use crate::features::domains::{Checks, Names};
 use crate::features::emails::Fresh;
 use crate::features::keys::Authenticator;
 use crate::features::sessions::Sessions;
@@ -63,7 +63,7 @@ struct Api {
     authenticator: Authenticator,
     paces: Paces,
     sessions: Sessions,
-    net: Net,
+    checks: Arc<Checks>,
     names: Names,
     region: String,
     routes: Routes,
@@ -218,10 +218,10 @@ pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
     let api = Arc::new(Api {
         paces: Paces::new(&platform, ban_first),
         authenticator: Authenticator::default(),
-        platform,
         fresh,
         sessions: Sessions::new(net.http.clone()),
-        net,
+        checks: Checks::new(platform.clone(), &net, names.clone()),
+        platform,
         names,
         region,
         routes,

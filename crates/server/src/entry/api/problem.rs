@@ -255,6 +255,15 @@ impl Problem {
         Self::new(Code::IdempotencyKeyConflict, message)
     }
 
+    /// Somebody else changed the same thing meanwhile; nothing was done.
+    fn busy(message: impl Into<String>) -> Self {
+        let problem = Self::new(Code::ConcurrentChange, message);
+        Self {
+            retry_after: Some(RETRY_AFTER_S),
+            ..problem
+        }
+    }
+
     fn unavailable() -> Self {
         let message = "the store is unavailable; nothing was accepted; try again, with the same Idempotency-Key if there was one";
         let problem = Self::new(Code::StorageUnavailable, message);
@@ -482,7 +491,7 @@ impl From<KeyError> for Problem {
             KeyError::Replaced => Self::new(Code::KeyAlreadyRotated, text),
             KeyError::Revoked => Self::new(Code::KeyRevoked, text),
             KeyError::Gone => Self::unauthorized(),
-            KeyError::Busy => Self::unavailable(),
+            KeyError::Busy => Self::busy(text),
             KeyError::Store(error) => error.into(),
             KeyError::Vault(error) => error.into(),
         }
@@ -497,7 +506,7 @@ impl From<SettingsError> for Problem {
             SettingsError::Age => Self::invalid("apiKeyMaxAgeDays", text),
             SettingsError::Origin(place) => Self::invalid(format!("browserOrigins/{place}"), text),
             SettingsError::Origins => Self::invalid("browserOrigins", text),
-            SettingsError::Busy => Self::unavailable(),
+            SettingsError::Busy => Self::busy(text),
             SettingsError::Store(error) => error.into(),
             SettingsError::Vault(error) => error.into(),
         }
@@ -546,10 +555,13 @@ impl From<DomainError> for Problem {
         match error {
             DomainError::Name(_) => Self::invalid("name", text),
             DomainError::Exists => Self::new(Code::AlreadyExists, text),
-            DomainError::TooMany(_) => Self::new(Code::LimitReached, text),
+            DomainError::TooMany(_) | DomainError::TooManyDeleted(_) => Self::new(Code::LimitReached, text),
             DomainError::Unknown => Self::not_found("domain"),
             DomainError::Unpublished(_) => Self::new(Code::RecordUnpublished, text),
-            DomainError::Busy => Self::unavailable(),
+            DomainError::NoneWaits(_) => Self::new(Code::RecordUnpublished, text),
+            DomainError::After => Self::invalid("starting_after", text),
+            DomainError::Overloaded => Self::overloaded(),
+            DomainError::Busy => Self::busy(text),
             DomainError::Key(_) => {
                 tracing::error!(error = text, "a DKIM key failed a request");
                 Self::internal()
@@ -587,6 +599,24 @@ impl From<WebhookError> for Problem {
             WebhookError::Unknown => Self::not_found("webhook endpoint"),
             WebhookError::Store(error) => error.into(),
             WebhookError::Vault(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_changed_meanwhile_is_a_conflict_and_no_failure_of_the_store() {
+        let all: [Problem; 3] = [
+            KeyError::Busy.into(),
+            SettingsError::Busy.into(),
+            DomainError::Busy.into(),
+        ];
+        for problem in all {
+            assert_eq!(problem.code, Code::ConcurrentChange);
+            assert!(problem.retry_after.is_some() && problem.message.contains("try again"));
         }
     }
 }

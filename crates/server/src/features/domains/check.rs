@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 use crate::features::events::{self, About, Event, Type};
 use crate::features::orgs;
 use crate::id::{DomainId, Id as _, OrgId};
+use crate::limits::{VERIFICATIONS_MAX, VERIFY_AGAIN_AFTER};
 use crate::mode::Mode;
 use crate::platform::Platform;
 use crate::platform::jobs::{self, Job, JobError, Kind, Stop, Worker};
@@ -17,6 +18,7 @@ use sealwright_mail::dkim::SIGNATURE_LIFETIME_S;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -26,7 +28,7 @@ const MISSING_MAX: Duration = Duration::from_secs(3 * 86_400);
 /// How long a new domain may take to publish its records.
 const PENDING_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// How long a deleted domain's keys are kept: mail that was accepted before has long left or failed, and what it bears is verified.
-const PURGED_AFTER: Duration = Duration::from_secs(SIGNATURE_LIFETIME_S.unsigned_abs());
+pub(super) const PURGED_AFTER: Duration = Duration::from_secs(SIGNATURE_LIFETIME_S.unsigned_abs());
 /// Looks are slow, and not urgent.
 const CONCURRENCY_MAX: usize = 16;
 const POLL: Duration = Duration::from_secs(5);
@@ -34,32 +36,12 @@ const AFTER_ERROR: Duration = Duration::from_secs(60);
 /// Looks vary by up to this part, so that domains that were added together don't come back together.
 const JITTER_PERCENT: u64 = 10;
 
-/// Asks the DNS about a domain now, and answers what became of it.
-pub async fn verify(
-    platform: &Platform,
-    net: &Net,
-    names: &Names,
-    org: &OrgId,
-    id: &DomainId,
-) -> Result<Domain, DomainError> {
-    let checks = Checks::new(platform.clone(), net, names.clone());
-    let domain = keys::complete(platform, org, manage::get(platform, org, id).await?).await?;
-    if !domain.is_assumed {
-        let outcome = checks.outcome(org, &domain).await?;
-        let unit = async move |tx: &OrgTx| outcome.write(tx).await;
-        if platform.store.org(org).write("domain_verify", unit).await? {
-            platform.hints.wake(Kind::Event);
-            platform.hints.wake(Kind::Notice);
-        }
-    }
-    manage::get(platform, org, id).await
-}
-
 /// Looks at every domain again and again.
 pub struct Checks {
     platform: Platform,
     resolvers: Resolvers,
     names: Names,
+    permits: Semaphore,
 }
 
 /// What one look came to, ready to be written.
@@ -90,7 +72,14 @@ impl Outcome {
         if !store::set_checked(tx, &self.domain.id, checked).await? {
             return Ok(false);
         }
-        for (old, new) in &self.turns {
+        // The second signature may have been switched off since.
+        let there = store::get(tx, &self.domain.id).await?;
+        let is_wanted = |key: &DkimKey| {
+            there
+                .as_ref()
+                .is_some_and(|domain| domain.signs_by(key.algorithm))
+        };
+        for (old, new) in self.turns.iter().filter(|(_, new)| is_wanted(new)) {
             match old {
                 Some(old) => take_turn(tx, old, new, self.at).await?,
                 None => store::sign(tx, &new.id, self.at).await.map(drop)?,
@@ -138,7 +127,40 @@ impl Checks {
             platform,
             resolvers,
             names,
+            permits: Semaphore::new(VERIFICATIONS_MAX),
         })
+    }
+
+    /// Asks the DNS about a domain because somebody wants to know, and answers what became of it. There may be
+    /// [`VERIFICATIONS_MAX`] at a time, and what was seen within [`VERIFY_AGAIN_AFTER`] is the answer.
+    pub async fn verify(&self, org: &OrgId, id: &DomainId) -> Result<Domain, DomainError> {
+        let domain = manage::get(&self.platform, org, id).await?;
+        let now = self.platform.clock.now();
+        let is_fresh = domain
+            .checked_at
+            .is_some_and(|at| now.since(at) < VERIFY_AGAIN_AFTER);
+        let is_seen = |record: &records::Record| domain.finding(record).is_some();
+        if is_fresh && domain.records(&self.names).iter().all(is_seen) {
+            return Ok(domain);
+        }
+        let _permit = self.permits.try_acquire().map_err(|_| DomainError::Overloaded)?;
+        self.ask(org, id).await
+    }
+
+    /// Asks the DNS about a domain now.
+    pub async fn ask(&self, org: &OrgId, id: &DomainId) -> Result<Domain, DomainError> {
+        let domain = manage::get(&self.platform, org, id).await?;
+        if domain.is_assumed {
+            return Ok(domain);
+        }
+        let domain = keys::complete(&self.platform, org, domain).await?;
+        let outcome = self.outcome(org, &domain).await?;
+        let unit = async move |tx: &OrgTx| outcome.write(tx).await;
+        if self.platform.store.org(org).write("domain_verify", unit).await? {
+            self.platform.hints.wake(Kind::Event);
+            self.platform.hints.wake(Kind::Notice);
+        }
+        manage::get(&self.platform, org, id).await
     }
 
     /// Looks until stopped.
@@ -176,7 +198,7 @@ impl Checks {
         let scope = self.platform.store.org(&job.org);
         let domain = scope.read("domain_get", read).await?;
         let kept = job.clone();
-        let Some(domain) = domain.filter(|domain| !domain.is_assumed) else {
+        let Some(domain) = domain.filter(|domain| !domain.is_assumed || domain.deleted_at.is_some()) else {
             return ended(
                 scope
                     .write("domain_check_end", async move |tx: &OrgTx| {
@@ -290,10 +312,13 @@ fn ended(outcome: Result<(), JobError>) -> Result<(), DomainError> {
 
 /// What a domain is, by what the DNS shows of the key that signs; and since when that key is out of sight.
 fn judged(domain: &Domain, now: Timestamp) -> (Status, Option<Timestamp>) {
-    match (domain.status, domain.dkim()) {
+    match (domain.status, domain.dkim_now()) {
         (_, Shows::Verified) => (Status::Verified, None),
-        // Nobody knows: everything stays as it is.
-        (status, Shows::Pending) => (status, domain.missing_since),
+        // Nobody knows: everything stays as it is, and the time since the look before does not count.
+        (status, Shows::Pending) => {
+            let unknown_for = domain.checked_at.map_or(Duration::ZERO, |at| now.since(at));
+            (status, domain.missing_since.map(|since| since.plus(unknown_for)))
+        }
         (Status::Verified, Shows::Missing | Shows::Failed) => {
             let since = domain.missing_since.unwrap_or(now);
             let is_over = now.since(since) >= MISSING_MAX;

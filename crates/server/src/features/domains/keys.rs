@@ -65,35 +65,43 @@ pub(super) async fn make(
 }
 
 /// The domain with a key in every place that signs, waits, or may still be needed; a key that nobody needs any more is replaced by a
-/// new one and destroyed.
+/// new one and destroyed, and of an algorithm that is switched off just destroyed.
 pub async fn complete(platform: &Platform, org: &OrgId, domain: Domain) -> Result<Domain, DomainError> {
     let now = platform.clock.now();
     let vault = platform.vault.org(org).await?;
-    let mut missing = Vec::new();
+    let is_over = |key: &DkimKey| key.retired_at.is_some_and(|at| at.plus(SHOWN_FOR) <= now);
+    let (mut missing, mut unneeded) = (Vec::new(), Vec::new());
     for algorithm in Algorithm::ALL {
-        if algorithm == Algorithm::Ed25519 && !domain.has_ed25519 {
-            continue;
-        }
         for place in SELECTORS {
             let old = domain.key(&algorithm.selector(place));
-            let is_over = |key: &DkimKey| key.retired_at.is_some_and(|at| at.plus(SHOWN_FOR) <= now);
-            if old.is_none_or(is_over) {
+            if !domain.signs_by(algorithm) {
+                let is_unneeded = |key: &&DkimKey| key.signing_since.is_none() || is_over(key);
+                unneeded.extend(old.filter(is_unneeded).map(|key| key.id.clone()));
+            } else if old.is_none_or(is_over) {
                 let new = make(&vault, now, algorithm, place).await?;
                 missing.push((old.map(|key| key.id.clone()), new));
             }
         }
     }
-    if missing.is_empty() {
+    if missing.is_empty() && unneeded.is_empty() {
         return Ok(domain);
     }
     let id = domain.id.clone();
     let unit = async move |tx: &OrgTx| -> Result<(), DomainError> {
         orgs::lock(tx).await?;
-        let keys = store::keys(tx, &id).await?;
+        // Somebody else may have been here meanwhile.
+        let there = store::get(tx, &id).await?;
+        let Some(there) = there.filter(|domain| domain.deleted_at.is_none()) else {
+            return Err(DomainError::Unknown);
+        };
+        if !there.has_ed25519 {
+            for key in &unneeded {
+                store::delete_key(tx, key).await?;
+            }
+        }
         for (old, new) in &missing {
-            let now_there = keys.iter().find(|key| key.selector == new.key.selector);
-            // Somebody else may have been here meanwhile.
-            if now_there.map(|key| &key.id) != old.as_ref() {
+            let key = there.key(&new.key.selector).map(|key| &key.id);
+            if key != old.as_ref() || !there.signs_by(new.key.algorithm) {
                 continue;
             }
             if let Some(old) = old {
@@ -108,6 +116,14 @@ pub async fn complete(platform: &Platform, org: &OrgId, domain: Domain) -> Resul
 }
 
 impl Domain {
+    /// Whether its mail is to be signed by this algorithm.
+    pub(super) fn signs_by(&self, algorithm: Algorithm) -> bool {
+        match algorithm {
+            Algorithm::Rsa => true,
+            Algorithm::Ed25519 => self.has_ed25519,
+        }
+    }
+
     /// The key of this algorithm that signs.
     pub(super) fn signing(&self, algorithm: Algorithm) -> Option<&DkimKey> {
         self.keys
@@ -132,18 +148,19 @@ impl Domain {
 
     /// The key that may take over now, because the DNS shows it.
     pub(super) fn successor(&self, algorithm: Algorithm) -> Result<&DkimKey, DomainError> {
-        let next = self
-            .next(algorithm)
-            .ok_or_else(|| DomainError::Unpublished(format!("the DNS of {}", self.name)))?;
-        let host = records::dkim_host(&next.selector, &self.name);
-        let is_shown = self
-            .findings
-            .iter()
-            .any(|finding| finding.host == host && finding.shows == Shows::Verified);
-        if is_shown {
+        let Some(next) = self.next(algorithm) else {
+            let others = self.keys.iter().filter(|key| key.algorithm == algorithm);
+            let first = others.filter_map(|key| key.retired_at).min();
+            return Err(first.map_or(DomainError::Busy, |at| DomainError::NoneWaits(at.plus(SHOWN_FOR))));
+        };
+        let finding = self.finding_of(next);
+        if finding.is_some_and(|finding| finding.shows_now() == Shows::Verified) {
             Ok(next)
         } else {
-            Err(DomainError::Unpublished(host))
+            Err(DomainError::Unpublished(records::dkim_host(
+                &next.selector,
+                &self.name,
+            )))
         }
     }
 }
@@ -156,6 +173,7 @@ struct Rotated<'a> {
 /// Lets the next keys sign, of each algorithm that signs now. They have to be in the DNS, as of the last look.
 pub async fn rotate(platform: &Platform, caller: &Caller, id: &DomainId) -> Result<Domain, DomainError> {
     let domain = manage::get(platform, &caller.org, id).await?;
+    let domain = complete(platform, &caller.org, domain).await?;
     let mut turns = Vec::new();
     for algorithm in Algorithm::ALL {
         if let Some(old) = domain.signing(algorithm) {

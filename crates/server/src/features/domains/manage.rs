@@ -1,11 +1,13 @@
 //! Shows, lists, changes and deletes domains.
 
+use super::check::PURGED_AFTER;
 use super::{Domain, DomainError, Names, Status, store};
 use crate::features::audit::{self, Act};
 use crate::features::keys::Caller;
 use crate::features::orgs;
 use crate::id::{DomainId, Id as _, OrgId};
 use crate::platform::Platform;
+use crate::platform::jobs::{self, Kind};
 use crate::platform::store::OrgTx;
 use serde::Serialize;
 
@@ -39,7 +41,7 @@ pub async fn list(
 ) -> Result<Page, DomainError> {
     let unit = async move |tx: &OrgTx| -> Result<_, DomainError> {
         if let Some(after) = &after {
-            store::get(tx, after).await?.ok_or(DomainError::Unknown)?;
+            store::get(tx, after).await?.ok_or(DomainError::After)?;
         }
         let domains = store::list(tx, status, after.as_ref(), limit + 1).await?;
         Ok((domains, store::count_of(tx, status).await?))
@@ -60,14 +62,18 @@ struct Changed {
     ed25519: [bool; 2],
 }
 
-/// Asks for a second signature by Ed25519, or for none. Its keys are made at the next look, and the first signs once the DNS shows it.
+/// Asks for a second signature by Ed25519, or for none; `None` changes nothing. Its keys are made at the next look, and the first signs
+/// once the DNS shows it.
 pub async fn change(
     platform: &Platform,
     caller: &Caller,
     id: &DomainId,
-    has_ed25519: bool,
+    ed25519: Option<bool>,
 ) -> Result<Domain, DomainError> {
     let old = get(platform, &caller.org, id).await?;
+    let Some(has_ed25519) = ed25519.filter(|has| *has != old.has_ed25519) else {
+        return Ok(old);
+    };
     let now = platform.clock.now();
     let act = Act {
         actor: caller.actor.as_str(),
@@ -81,10 +87,13 @@ pub async fn change(
     let entry = audit::prepare(&platform.vault.org(&caller.org).await?, now, act).await?;
     let unit = async move |tx: &OrgTx| -> Result<(), DomainError> {
         orgs::lock(tx).await?;
-        store::set_ed25519(tx, &old.id, has_ed25519).await?;
+        if !store::set_ed25519(tx, &old.id, has_ed25519).await? {
+            return Ok(());
+        }
         if !has_ed25519 {
             // What it signed before is still verified for as long as it is shown.
             store::retire_ed25519(tx, &old.id, now).await?;
+            store::delete_waiting_ed25519(tx, &old.id).await?;
         }
         Ok(audit::record(tx, &entry).await?)
     };
@@ -102,7 +111,7 @@ struct Deleted<'a> {
 }
 
 /// Takes a domain away: nothing more is accepted from it. What was accepted before is still signed and sent; its keys are destroyed when
-/// nothing can need them any more.
+/// nothing can need them any more, at once if it was never verified.
 pub async fn delete(platform: &Platform, caller: &Caller, id: &DomainId) -> Result<(), DomainError> {
     let old = get(platform, &caller.org, id).await?;
     let now = platform.clock.now();
@@ -115,8 +124,19 @@ pub async fn delete(platform: &Platform, caller: &Caller, id: &DomainId) -> Resu
     };
     let entry = audit::prepare(&platform.vault.org(&caller.org).await?, now, act).await?;
     let unit = async move |tx: &OrgTx| -> Result<(), DomainError> {
+        orgs::lock(tx).await?;
+        let was_verified = store::get(tx, &old.id)
+            .await?
+            .is_some_and(|domain| domain.verified_at.is_some());
         if !store::mark_deleted(tx, &old.id, now).await? {
             return Err(DomainError::Unknown);
+        }
+        if was_verified {
+            // There is no job for one whose DNS is never asked.
+            let purged_at = now.plus(PURGED_AFTER);
+            jobs::reschedule(tx, Kind::DomainCheck, old.id.as_str(), 0, purged_at, now).await?;
+        } else {
+            store::purge(tx, &old.id).await?;
         }
         Ok(audit::record(tx, &entry).await?)
     };

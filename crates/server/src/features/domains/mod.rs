@@ -16,7 +16,7 @@ mod signer;
 mod store;
 
 pub use add::{add, assume_verified};
-pub use check::{Checks, verify};
+pub use check::Checks;
 pub use keys::{complete, rotate};
 pub use look::{Finding, Shows};
 pub use manage::{Page, change, delete, get, list, zone_file};
@@ -25,7 +25,7 @@ pub use signer::{Signers, Signing};
 pub use store::ALL as STATEMENTS;
 
 use crate::clock::Timestamp;
-use crate::id::{DkimKeyId, DomainId};
+use crate::id::{DkimKeyId, DomainId, Id as _};
 use crate::limits::DOMAINS_MAX;
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::VaultError;
@@ -138,7 +138,7 @@ pub struct Domain {
     /// Since when the key that signs is not to be seen.
     missing_since: Option<Timestamp>,
     /// Whether the DNS is not asked.
-    is_assumed: bool,
+    pub is_assumed: bool,
     /// Whether mail bears a second signature, by Ed25519.
     pub has_ed25519: bool,
     /// Its keys.
@@ -155,16 +155,27 @@ impl Domain {
         shows(&self.findings, purpose)
     }
 
+    /// What was found of a record, with the key that it shows now.
+    pub fn finding(&self, record: &Record) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.is_of(record))
+    }
+
+    /// What was found of a key: of this one, and not of another that had its place.
+    fn finding_of(&self, key: &DkimKey) -> Option<&Finding> {
+        let id = Some(key.id.as_str());
+        self.findings.iter().find(|finding| finding.key.as_deref() == id)
+    }
+
     /// What the DNS shows of the key that signs.
     pub fn dkim(&self) -> Shows {
-        let host = self
-            .signing(Algorithm::Rsa)
-            .map(|key| records::dkim_host(&key.selector, &self.name));
-        let finding = self
-            .findings
-            .iter()
-            .find(|finding| Some(&finding.host) == host.as_ref());
+        let finding = self.signing(Algorithm::Rsa).and_then(|key| self.finding_of(key));
         finding.map_or(Shows::Pending, |finding| finding.shows)
+    }
+
+    /// The same, as of the last look alone.
+    fn dkim_now(&self) -> Shows {
+        let finding = self.signing(Algorithm::Rsa).and_then(|key| self.finding_of(key));
+        finding.map_or(Shows::Pending, Finding::shows_now)
     }
 
     /// Host and text of the record of the key that signs.
@@ -185,7 +196,7 @@ impl Domain {
         finding
             .found
             .first()
-            .and_then(|record| look::dmarc_policy(record))
+            .and_then(|record| look::dmarc_policy(record, finding.is_inherited))
     }
 }
 
@@ -213,15 +224,34 @@ pub enum DomainError {
         "this plan has room for {0} sending domains, and no plan for more than {DOMAINS_MAX}; delete one first"
     )]
     TooMany(i64),
+    /// Its keys are still kept for too many others.
+    #[error(
+        "this plan has room for the keys of {0} sending domains that were deleted in the last 14 days; add one of those again, or this \
+         one later"
+    )]
+    TooManyDeleted(i64),
+    /// The row to list from is not there.
+    #[error("there is no such domain to start after")]
+    After,
     /// The organization does not have it.
     #[error("there is no such domain")]
     Unknown,
     /// The next key can't take over, because receivers would not find it.
-    #[error("the next key can't sign yet: {0} does not show it; publish the record and verify the domain")]
+    #[error(
+        "the next key can't sign yet: the last look did not see it at {0}; publish the record and verify the domain"
+    )]
     Unpublished(String),
+    /// All other keys were retired too lately to be replaced.
+    #[error(
+        "no key waits for its turn: the next is made after {0}, when the first of the retired ones is destroyed"
+    )]
+    NoneWaits(Timestamp),
     /// A key could not be made or read.
     #[error("the DKIM key can't be used: {0}")]
     Key(String),
+    /// Too many are being verified.
+    #[error("too many domains are being verified; try again")]
+    Overloaded,
     /// Somebody else changed it at the same time.
     #[error("the domain was changed at the same time; try again")]
     Busy,

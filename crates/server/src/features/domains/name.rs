@@ -1,6 +1,7 @@
 //! Names that a domain may have: no look-alikes.
 
 use super::DomainError;
+use crate::limits::DOMAIN_OCTETS_MAX;
 use sealwright_mail::address::Domain as Name;
 use unicode_security::RestrictionLevelDetection as _;
 use unicode_security::restriction_level::RestrictionLevel;
@@ -9,6 +10,11 @@ use unicode_security::restriction_level::RestrictionLevel;
 /// (UTS #39 §5.2, *highly restrictive*): it could only be meant to be taken for another.
 pub(super) fn parse(text: &str) -> Result<Name, DomainError> {
     let name = Name::parse(text).map_err(|error| DomainError::Name(error.to_string()))?;
+    if name.as_str().len() > DOMAIN_OCTETS_MAX {
+        let long =
+            format!("it may have at most {DOMAIN_OCTETS_MAX} octets, so that its records' names fit as well");
+        return Err(DomainError::Name(long));
+    }
     let (unicode, _) = idna::domain_to_unicode(name.as_str());
     let is_mixed = |label: &&str| label.detect_restriction_level() > RestrictionLevel::HighlyRestrictive;
     match unicode.split('.').find(is_mixed) {
@@ -34,6 +40,15 @@ mod tests {
             ("xn--mnchen-3ya.example", "xn--mnchen-3ya.example"),
         ] {
             assert_eq!(parse(text).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn a_name_is_as_long_as_its_records_names_allow() {
+        let long = |octets: usize| format!("{}.example", vec!["a"; octets].join(".").split_at(octets - 8).0);
+        assert_eq!(parse(&long(237)).unwrap().as_str().len(), 237);
+        for octets in [238, 240, 253] {
+            assert!(matches!(parse(&long(octets)), Err(DomainError::Name(why)) if why.contains("237")));
         }
     }
 

@@ -95,6 +95,8 @@ pub struct Record {
     pub priority: Option<u16>,
     /// Whether nothing can be sent, or not for long, without it.
     pub is_required: bool,
+    /// The id of the key that it shows, if it is one of DKIM.
+    pub key: Option<String>,
 }
 
 /// The installation's own host names, which customers' records lead to.
@@ -117,6 +119,20 @@ impl Names {
             Some(zone) => format!("include:spf.{}", zone.as_str()),
             None => format!("a:{}", self.sender),
         }
+    }
+
+    /// Whether the host that sends has a name of the DNS, which records can lead to.
+    pub fn has_sender(&self) -> bool {
+        Name::parse(&self.sender).is_ok()
+    }
+
+    /// What is wrong where it has none, for the operator.
+    pub fn nameless(&self) -> String {
+        format!(
+            "this host calls itself {}, which is no full host name, so records of sending domains can't lead to it; set \
+             delivery.ehlo_name",
+            self.sender
+        )
     }
 
     /// Where the CNAME of a selector leads: a name that only this domain of this organization has.
@@ -203,18 +219,18 @@ impl Domain {
     fn dkim_records(&self, names: &Names) -> Vec<Record> {
         let algorithms = Algorithm::ALL
             .into_iter()
-            .filter(|algorithm| *algorithm == Algorithm::Rsa || self.has_ed25519);
+            .filter(|algorithm| self.signs_by(*algorithm));
         let mut records = Vec::new();
         for selector in algorithms.flat_map(|algorithm| SELECTORS.map(|slot| algorithm.selector(slot))) {
             let host = dkim_host(&selector, &self.name);
+            let key = self.key(&selector);
             let record = match names.dkim_target(&self.id, &selector) {
                 Some(target) => Some(cname(RecordPurpose::Dkim, &host, &target)),
-                None => self
-                    .key(&selector)
-                    .map(|key| txt(RecordPurpose::Dkim, &host, key.public_record.clone())),
+                None => key.map(|key| txt(RecordPurpose::Dkim, &host, key.public_record.clone())),
             };
             records.extend(record.map(|record| Record {
                 is_required: true,
+                key: key.map(|key| key.id.to_string()),
                 ..record
             }));
         }
@@ -269,6 +285,7 @@ fn txt(purpose: RecordPurpose, host: &str, value: String) -> Record {
         value,
         priority: None,
         is_required: false,
+        key: None,
     }
 }
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 statements! {
     /// A domain that was deleted comes back as it was, but unverified.
     org INSERT = "INSERT INTO domains (org_id, id, name, status, created_at) VALUES ($1, $2, $3, 'pending', $4)
-        ON CONFLICT (org_id, name) DO UPDATE SET status = 'pending', created_at = excluded.created_at, verified_at = NULL,
+        ON CONFLICT (org_id, name) DO UPDATE SET status = 'pending', created_at = excluded.created_at,
             checked_at = NULL, findings = '[]', missing_since = NULL, is_assumed = 0, deleted_at = NULL
         WHERE domains.deleted_at IS NOT NULL
         RETURNING id";
@@ -20,6 +20,8 @@ statements! {
         (org_id, id, domain_id, selector, algorithm, public_record, private_sealed, created_at, signing_since)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     org COUNT = "SELECT count(*) FROM domains WHERE org_id = $1 AND deleted_at IS NULL";
+    org COUNT_DELETED = "SELECT count(*) FROM domains WHERE org_id = $1 AND deleted_at IS NOT NULL";
+    org KNOWN = "SELECT id, deleted_at FROM domains WHERE org_id = $1 AND name = $2";
     org COUNT_OF = "SELECT count(*) FROM domains WHERE org_id = $1 AND (status = $2 OR $2 IS NULL) AND deleted_at IS NULL";
     org STATUS = "SELECT status FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
     org GET = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, created_at, deleted_at
@@ -39,9 +41,12 @@ statements! {
     org RETIRE = "UPDATE dkim_keys SET retired_at = $3 WHERE org_id = $1 AND id = $2 AND signing_since IS NOT NULL AND retired_at IS NULL";
     org RETIRE_ED25519 = "UPDATE dkim_keys SET retired_at = $3
         WHERE org_id = $1 AND domain_id = $2 AND algorithm = 'ed25519' AND signing_since IS NOT NULL AND retired_at IS NULL";
+    org DELETE_WAITING_ED25519 = "DELETE FROM dkim_keys
+        WHERE org_id = $1 AND domain_id = $2 AND algorithm = 'ed25519' AND signing_since IS NULL";
     org SIGN = "UPDATE dkim_keys SET signing_since = $3 WHERE org_id = $1 AND id = $2 AND signing_since IS NULL";
-    org ASSUME = "UPDATE domains SET status = 'verified', verified_at = $3, is_assumed = 1 WHERE org_id = $1 AND id = $2";
-    org SET_ED25519 = "UPDATE domains SET has_ed25519 = $3 WHERE org_id = $1 AND id = $2";
+    org ASSUME = "UPDATE domains SET status = 'verified', verified_at = $3, missing_since = NULL, is_assumed = 1
+        WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL";
+    org SET_ED25519 = "UPDATE domains SET has_ed25519 = $3 WHERE org_id = $1 AND id = $2 AND has_ed25519 <> $3 AND deleted_at IS NULL";
     org MARK_DELETED = "UPDATE domains SET deleted_at = $3 WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL";
     org DELETE_KEYS = "DELETE FROM dkim_keys WHERE org_id = $1 AND domain_id = $2";
     org DELETE = "DELETE FROM domains WHERE org_id = $1 AND id = $2 AND deleted_at IS NOT NULL";
@@ -85,6 +90,24 @@ pub(super) async fn insert_key(
 pub(super) async fn count(tx: &OrgTx) -> Result<i64, StoreError> {
     let row = tx.query_opt(&COUNT, params![]).await?;
     row.map_or(Ok(0), |row| row.reader().next())
+}
+
+/// Those that were deleted and are not purged yet.
+pub(super) async fn count_deleted(tx: &OrgTx) -> Result<i64, StoreError> {
+    let row = tx.query_opt(&COUNT_DELETED, params![]).await?;
+    row.map_or(Ok(0), |row| row.reader().next())
+}
+
+/// The organization's domain of this name, and since when it is deleted, if it is.
+pub(super) async fn known(
+    tx: &OrgTx,
+    name: &str,
+) -> Result<Option<(DomainId, Option<Timestamp>)>, StoreError> {
+    let Some(row) = tx.query_opt(&KNOWN, params![name]).await? else {
+        return Ok(None);
+    };
+    let mut row = row.reader();
+    Ok(Some((row.next()?, row.next()?)))
 }
 
 pub(super) async fn count_of(tx: &OrgTx, status: Option<Status>) -> Result<i64, StoreError> {
@@ -221,6 +244,12 @@ pub(super) async fn retire_ed25519(tx: &OrgTx, domain: &DomainId, at: Timestamp)
     tx.execute(&RETIRE_ED25519, params![domain, at]).await.map(drop)
 }
 
+pub(super) async fn delete_waiting_ed25519(tx: &OrgTx, domain: &DomainId) -> Result<(), StoreError> {
+    tx.execute(&DELETE_WAITING_ED25519, params![domain])
+        .await
+        .map(drop)
+}
+
 pub(super) async fn sign(tx: &OrgTx, id: &DkimKeyId, at: Timestamp) -> Result<bool, StoreError> {
     Ok(tx.execute(&SIGN, params![id, at]).await? == 1)
 }
@@ -229,8 +258,9 @@ pub(super) async fn assume_verified(tx: &OrgTx, id: &DomainId, at: Timestamp) ->
     Ok(tx.execute(&ASSUME, params![id, at]).await? == 1)
 }
 
-pub(super) async fn set_ed25519(tx: &OrgTx, id: &DomainId, has: bool) -> Result<(), StoreError> {
-    tx.execute(&SET_ED25519, params![id, has]).await.map(drop)
+/// `false` when it was so before.
+pub(super) async fn set_ed25519(tx: &OrgTx, id: &DomainId, has: bool) -> Result<bool, StoreError> {
+    Ok(tx.execute(&SET_ED25519, params![id, has]).await? == 1)
 }
 
 pub(super) async fn mark_deleted(tx: &OrgTx, id: &DomainId, at: Timestamp) -> Result<bool, StoreError> {

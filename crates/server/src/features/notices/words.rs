@@ -59,6 +59,17 @@ pub(super) fn of_event(kind: &str, body: &[u8]) -> Option<Words> {
                 ),
             })
         }
+        "domain.failed" => Some(Words {
+            counted_as: "domain.failure_notified",
+            subject: "A sending domain failed".to_owned(),
+            text: format!(
+                "The sending domain {id} has failed: the DNS does not show the key that signs for it, for three days by now, or for 30 \
+                 since it was added. Mail from it is refused until the key is there again.\n\nGET /v1/domains/{id} shows which domain it \
+                 is and which records are missing. Publish them, or find out who took them away; POST /v1/domains/{id}/verify looks \
+                 at once.\n",
+                id = field("domainId")
+            ),
+        }),
         _ => None,
     }
 }

@@ -1,6 +1,5 @@
 //! Questions to the DNS, with answers that tell *no* from *not now*.
 
-use super::Guard;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -36,9 +35,6 @@ const ANSWERS_MAX: usize = 64;
 /// Port of name servers (RFC 1035 §4.2).
 pub const AUTHORITY_PORT: u16 = 53;
 
-/// Name servers of one domain that are asked, by name and by address.
-const AUTHORITIES_MAX: usize = 8;
-
 /// Where to ask.
 #[derive(Clone, Debug)]
 pub struct DnsConfig {
@@ -60,8 +56,8 @@ impl Default for DnsConfig {
 /// A caching stub resolver. Clones share the cache.
 #[derive(Clone)]
 pub struct Dns {
-    resolver: TokioResolver,
-    authority_port: u16,
+    pub(super) resolver: TokioResolver,
+    pub(super) authority_port: u16,
 }
 
 /// Where a domain receives mail (RFC 5321 §5.1).
@@ -126,62 +122,23 @@ impl Dns {
         })
     }
 
-    /// A resolver that asks the servers with authority over `name` themselves and keeps no answer: what it says is what is published
-    /// now. It follows no name into other zones.
+    /// The name servers of a zone; none when the name is not a zone's, be it that it leads to one that is.
     ///
     /// # Errors
-    /// [`DnsError`], not temporary when no zone below a public suffix holds the name.
-    pub async fn authority_over(&self, name: &str, guard: &Guard) -> Result<Dns, DnsError> {
-        let mut servers = Vec::new();
-        let mut unreachable = DnsError::NO_NAME;
-        for host in self.name_servers(name).await?.into_iter().take(AUTHORITIES_MAX) {
-            match self.lookup_ip(&host).await {
-                Ok(ips) => servers.extend(ips.into_iter().filter(|ip| guard.check(*ip).is_ok())),
-                Err(error) => unreachable = error,
+    /// [`DnsError`] only while the answer can't be known.
+    pub async fn lookup_ns(&self, zone: &str) -> Result<Vec<String>, DnsError> {
+        match self.ask(zone, RecordType::NS).await {
+            Ok(answer) => {
+                let own = answer.answers().iter();
+                let own = own.filter(|record| host_name(&record.name) == zone.to_ascii_lowercase());
+                let names = own.filter_map(|record| match &record.data {
+                    RData::NS(server) => Some(host_name(&server.0)),
+                    _ => None,
+                });
+                Ok(names.collect())
             }
-        }
-        servers.truncate(AUTHORITIES_MAX);
-        if servers.is_empty() {
-            return Err(unreachable);
-        }
-        let at = |ip| name_server(SocketAddr::new(ip, self.authority_port));
-        let servers = ResolverConfig::from_name_servers(servers.into_iter().map(at).collect());
-        let mut builder = TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default());
-        let options = builder.options_mut();
-        limit(options);
-        options.use_hosts_file = ResolveHosts::Never;
-        options.recursion_desired = false;
-        options.cache_size = 0;
-        let resolver = builder.build().map_err(|_| DnsError::FAILED)?;
-        Ok(Dns {
-            resolver,
-            authority_port: self.authority_port,
-        })
-    }
-
-    /// The name servers of the nearest zone at or above `name` that is not a top-level domain.
-    async fn name_servers(&self, name: &str) -> Result<Vec<String>, DnsError> {
-        let mut zone = name;
-        loop {
-            match self.ask(zone, RecordType::NS).await {
-                Ok(answer) => {
-                    let records = answer.answers().iter();
-                    let names = records.filter_map(|record| match &record.data {
-                        RData::NS(server) => Some(host_name(&server.0)),
-                        _ => None,
-                    });
-                    let names: Vec<String> = names.collect();
-                    if !names.is_empty() {
-                        return Ok(names);
-                    }
-                }
-                Err(error) if error.temporary => return Err(error),
-                Err(_) => {}
-            }
-            match zone.split_once('.') {
-                Some((_, parent)) if parent.contains('.') => zone = parent,
-                _ => return Err(DnsError::NO_NAME),
-            }
+            Err(error) if error.temporary => Err(error),
+            Err(_) => Ok(Vec::new()),
         }
     }
 
@@ -291,11 +248,21 @@ impl Dns {
 
 impl DnsError {
     const NO_RECORD: DnsError = DnsError::certain("the name has no record of this type");
-    const NO_NAME: DnsError = DnsError::certain("the name does not exist");
+    pub(super) const NO_NAME: DnsError = DnsError::certain("the name does not exist");
+    /// Names that lead from one to the next, without an end that is near.
+    pub(super) const TOO_LONG_A_WAY: DnsError = DnsError::certain("the name leads to too many others");
+    /// There is a zone, and nobody to ask about it.
+    pub(super) const NO_SERVER: DnsError =
+        DnsError::certain("none of the zone's name servers has an address");
+    /// There is somebody to ask, but not for us.
+    pub(super) const PRIVATE_SERVER: DnsError =
+        DnsError::temporary("the zone's name servers have no public address");
+    /// The servers that were asked name others, which our resolver does not know yet.
+    const HANDED_ON: DnsError = DnsError::temporary("the name belongs to a zone that is not known yet");
     const BAD_NAME: DnsError = DnsError::certain("the name is not a domain name");
     /// Nobody answered in time.
     pub const SILENT: DnsError = DnsError::temporary("the name servers did not answer in time");
-    const FAILED: DnsError = DnsError::temporary("the name servers could not answer");
+    pub(super) const FAILED: DnsError = DnsError::temporary("the name servers could not answer");
 
     const fn certain(reason: &'static str) -> DnsError {
         DnsError {
@@ -315,6 +282,8 @@ impl DnsError {
         match error {
             NetError::Dns(AnswerError::NoRecordsFound(none)) => match none.response_code {
                 ResponseCode::NXDomain => DnsError::NO_NAME,
+                // A referral (RFC 2308 §2.2), which says nothing of what is there.
+                ResponseCode::NoError if none.ns.is_some() && none.soa.is_none() => DnsError::HANDED_ON,
                 ResponseCode::NoError => DnsError::NO_RECORD,
                 _ => DnsError::FAILED,
             },
@@ -324,7 +293,7 @@ impl DnsError {
     }
 }
 
-fn name_server(address: SocketAddr) -> NameServerConfig {
+pub(super) fn name_server(address: SocketAddr) -> NameServerConfig {
     let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = address.port();
         connection
@@ -332,7 +301,7 @@ fn name_server(address: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(address.ip(), true, connections.into())
 }
 
-fn limit(options: &mut ResolverOpts) {
+pub(super) fn limit(options: &mut ResolverOpts) {
     options.timeout = QUERY_TIMEOUT;
     options.attempts = QUERY_RETRIES;
     options.cache_size = CACHED_ANSWERS_MAX;

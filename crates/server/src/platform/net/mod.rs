@@ -21,11 +21,13 @@ pub mod http;
 pub mod tls;
 pub mod url;
 
+mod authority;
 mod connect;
 mod pool;
 #[cfg(test)]
 mod tests;
 
+pub use authority::Authorities;
 pub use dns::{AUTHORITY_PORT, Dns, DnsConfig, DnsError, DnsSetupError, MxAnswer, MxHost};
 pub use guard::{Guard, Refused};
 pub use http::{

@@ -1,8 +1,7 @@
 //! Keys take turns, without a gap and without a step of the domain's owner.
 
-use super::{DAY, Town};
-use crate::harness::{Engine, on_both_engines};
-use http::Method;
+use super::{DAY, NAME, THOUGHT, Town};
+use crate::harness::{DNS_TXT, Engine, Said, on_both_engines};
 use sealwright::clock::Clock;
 use serde_json::{Value, json};
 
@@ -82,16 +81,73 @@ on_both_engines! {
         town.later(DAY * 2, &domain, "the next key signs", |it| it["dkimSelector"] == "sw2").await;
     }
 
+    async fn a_key_that_has_replaced_another_is_not_taken_for_published(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let town = Town::start(engine, None, &clock).await;
+        let domain = town.added_and_verified().await;
+        for selector in ["sw2", "sw3"] {
+            assert_eq!(town.act(&domain, "rotate-dkim").await.expect(200)["dkimSelector"], selector);
+        }
+        let third = town.act(&domain, "rotate-dkim").await;
+        let message = third.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains("no key waits") && !message.contains("publish"), "{message}");
+        assert_eq!(third.refusal(409).0, "record_unpublished");
+        // The look that finds new keys in their places gets no answer about them.
+        for place in [0, 1] {
+            town.shown.set(domain["dnsRecords"][place]["host"].as_str().unwrap(), DNS_TXT, Said::Failure);
+        }
+        clock.advance(DAY * 15);
+        let seen = town.verify(&domain).await;
+        assert_ne!(seen["dnsRecords"][0]["value"], domain["dnsRecords"][0]["value"]);
+        assert_eq!(seen["dnsRecords"][0]["status"], "pending", "{seen:#}");
+        assert_eq!(town.act(&domain, "rotate-dkim").await.refusal(409).0, "record_unpublished");
+        town.shown.publish_all(&seen);
+        town.verify(&domain).await;
+        assert_eq!(town.act(&domain, "rotate-dkim").await.expect(200)["dkimSelector"], "sw1");
+    }
+
+    async fn keys_of_a_second_signature_that_is_switched_off_are_destroyed(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let town = Town::start(engine, Some("mail.operator.example"), &clock).await;
+        let domain = town.added_and_verified().await;
+        let changed = town.change(&domain, &json!({"ed25519": true})).await.expect(200);
+        town.shown.publish_all(&changed);
+        town.shown.publish_zone(&town.zone().await);
+        assert_eq!(town.verify(&domain).await["missingRecords"], json!([]));
+        let shown = async || town.zone().await.lines().filter(|line| line.contains("k=ed25519")).count();
+        assert_eq!(shown().await, 3);
+        town.change(&domain, &json!({"ed25519": false})).await.expect(200);
+        assert_eq!(shown().await, 1, "the one that signed is shown for what it signed");
+        let seen = town.get(&domain).await;
+        let seen = town.later(DAY * 13, &domain, "13 days later", |it| it["checkedAt"] != seen["checkedAt"]).await;
+        assert_eq!(shown().await, 1);
+        town.later(DAY * 2, &domain, "15 days later", |it| it["checkedAt"] != seen["checkedAt"]).await;
+        assert_eq!(shown().await, 0);
+    }
+
+    async fn a_second_signature_that_is_switched_off_during_a_look_does_not_begin(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let town = Town::start(engine, None, &clock).await;
+        let domain = town.added_and_verified().await;
+        let changed = town.change(&domain, &json!({"ed25519": true})).await.expect(200);
+        town.shown.publish_all(&changed);
+        town.shown.think_about(&format!("sw1e._domainkey.{NAME}"));
+        let off = async {
+            tokio::time::sleep(THOUGHT / 2).await;
+            town.change(&domain, &json!({"ed25519": false})).await.expect(200)
+        };
+        let (seen, off) = tokio::join!(town.verify(&domain), off);
+        assert_eq!((&seen["verified"], &off["ed25519"]), (&json!(true), &json!(false)));
+        clock.advance(DAY / 24);
+        let id = town.send().await.expect(200)["id"].as_str().unwrap().to_owned();
+        assert_eq!(selectors(&town.received(&id).await), ["sw1"]);
+    }
+
     async fn mail_bears_a_second_signature_on_request(engine: Engine) {
         let clock = Clock::manual(Clock::System.now());
         let town = Town::start(engine, None, &clock).await;
         let domain = town.added_and_verified().await;
-        let path = format!("/v1/domains/{}", domain["id"].as_str().unwrap());
-        let live = &town.house.account.live;
-        let change = async |ed25519: bool| {
-            let body = json!({"ed25519": ed25519}).to_string();
-            town.house.client.call(Method::PATCH, &path, live, body).await.expect(200)
-        };
+        let change = async |ed25519: bool| town.change(&domain, &json!({"ed25519": ed25519})).await.expect(200);
         let changed = change(true).await;
         assert_eq!(keys(&changed, "").len(), 6, "{changed:#}");
         let sent = async || {

@@ -3,12 +3,14 @@
 mod keys;
 mod life;
 mod records;
+mod servers;
 
 use crate::harness::{
     DNS_A, DNS_CNAME, DNS_MX, DNS_NS, DNS_TXT, Engine, House, NameServer, Said, Setup, eventually,
 };
 use http::Method;
 use sealwright::clock::Clock;
+use sealwright::limits::VERIFY_AGAIN_AFTER;
 use sealwright::platform::jobs::Kind;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -19,18 +21,24 @@ use std::time::Duration;
 const DAY: Duration = Duration::from_secs(86_400);
 /// The domain that is added here.
 const NAME: &str = "shop.example";
+/// How long a name server thinks, if it does.
+const THOUGHT: Duration = Duration::from_secs(2);
 
 /// What a name server shows, as a test changes it.
 #[derive(Clone, Default)]
-struct Shown(Arc<Mutex<HashMap<(String, u16), Said>>>);
+struct Shown {
+    said: Arc<Mutex<HashMap<(String, u16), Said>>>,
+    /// A name about which it thinks for long, once. Everybody else waits meanwhile.
+    slow: Arc<Mutex<Option<String>>>,
+}
 
 impl Shown {
     fn set(&self, name: &str, kind: u16, said: Said) {
-        self.0.lock().unwrap().insert((name.to_owned(), kind), said);
+        self.said.lock().unwrap().insert((name.to_owned(), kind), said);
     }
 
     fn remove(&self, name: &str) {
-        self.0.lock().unwrap().retain(|(known, _), _| known != name);
+        self.said.lock().unwrap().retain(|(known, _), _| known != name);
     }
 
     fn text(&self, name: &str, text: &str) {
@@ -74,11 +82,18 @@ impl Shown {
         }
     }
 
+    fn think_about(&self, name: &str) {
+        *self.slow.lock().unwrap() = Some(name.to_owned());
+    }
+
     fn answer(&self, name: &str, kind: u16) -> Said {
-        self.0
-            .lock()
-            .unwrap()
-            .get(&(name.to_owned(), kind))
+        let slow = self.slow.lock().unwrap().take_if(|slow| slow == name);
+        if slow.is_some() {
+            #[allow(clippy::disallowed_methods, reason = "a server that thinks hears nobody else")]
+            std::thread::sleep(THOUGHT);
+        }
+        let said = self.said.lock().unwrap();
+        said.get(&(name.to_owned(), kind))
             .cloned()
             .unwrap_or(Said::Nothing)
     }
@@ -88,37 +103,59 @@ impl Shown {
 struct Town {
     house: House,
     shown: Shown,
-    _servers: NameServer,
+    /// What another server shows, which has authority over other zones.
+    elsewhere: Shown,
+    _servers: [NameServer; 2],
 }
 
 impl Town {
     /// With a zone of the operator's, or without.
     async fn start(engine: Engine, zone: Option<&str>, clock: &Clock) -> Self {
-        let shown = Shown::default();
-        for name in [NAME, "house.example"] {
+        let zone = zone.map(|zone| ("domains.zone", zone));
+        let settings: Vec<(&str, &str)> = zone.into_iter().collect();
+        Self::set(engine, clock, &settings, async |setup| setup.start().await).await
+    }
+
+    async fn set(
+        engine: Engine,
+        clock: &Clock,
+        settings: &[(&str, &str)],
+        start: impl AsyncFnOnce(Setup) -> House,
+    ) -> Self {
+        let (shown, elsewhere) = (Shown::default(), Shown::default());
+        for name in [NAME, "house.example", "mail.operator.example"] {
             shown.set(name, DNS_NS, Said::Name("ns.hosting.example".to_owned()));
         }
-        shown.set(
-            "ns.hosting.example",
-            DNS_A,
-            Said::Addresses(vec![Ipv4Addr::LOCALHOST]),
-        );
+        let address = |last| Said::Addresses(vec![Ipv4Addr::new(127, 0, 0, last)]);
+        shown.set("ns.hosting.example", DNS_A, address(1));
+        shown.set("ns.elsewhere.example", DNS_A, address(2));
         let script = shown.clone();
-        let servers = NameServer::start(move |name, kind| script.answer(name, kind)).await;
-        let mut setup = Setup::new(engine)
+        let here = NameServer::start(move |name, kind| script.answer(name, kind)).await;
+        let port = here.address.port();
+        let script = elsewhere.clone();
+        let second = SocketAddr::from(([127, 0, 0, 2], port));
+        let there = NameServer::start_on(second, move |name, kind| script.answer(name, kind)).await;
+        let setup = Setup::new(engine)
             .clock(clock)
-            .set("net.name_servers", servers.address.to_string())
-            .set("net.authority_port", servers.address.port().to_string())
+            .set("net.name_servers", here.address.to_string())
+            .set("net.authority_port", port.to_string())
             .set("server.admin_listen", "127.0.0.1:0")
             .set("smtp.listen", "127.0.0.1:0");
-        if let Some(zone) = zone {
-            setup = setup.set("domains.zone", zone);
-        }
+        let setup = settings
+            .iter()
+            .fold(setup, |setup, (key, value)| setup.set(key, *value));
         Self {
-            house: setup.start().await,
+            house: start(setup).await,
             shown,
-            _servers: servers,
+            elsewhere,
+            _servers: [here, there],
         }
+    }
+
+    /// A zone that the other server has.
+    fn delegate(&self, zone: &str) {
+        self.shown
+            .set(zone, DNS_NS, Said::Name("ns.elsewhere.example".to_owned()));
     }
 
     async fn add(&self) -> Value {
@@ -142,7 +179,9 @@ impl Town {
         verified
     }
 
+    /// Asks anew, however lately it was asked.
     async fn verify(&self, domain: &Value) -> Value {
+        self.house.clock.advance(VERIFY_AGAIN_AFTER);
         self.act(domain, "verify").await.expect(200)
     }
 
@@ -152,6 +191,21 @@ impl Town {
             .client
             .call(Method::POST, &path, &self.house.account.live, "")
             .await
+    }
+
+    async fn change(&self, domain: &Value, change: &Value) -> crate::harness::Reply {
+        let path = format!("/v1/domains/{}", domain["id"].as_str().unwrap());
+        let live = &self.house.account.live;
+        self.house
+            .client
+            .call(Method::PATCH, &path, live, change.to_string())
+            .await
+    }
+
+    async fn delete(&self, domain: &Value) {
+        let path = format!("/v1/domains/{}", domain["id"].as_str().unwrap());
+        let deleted = self.house.client.delete(&path, &self.house.account.live).await;
+        deleted.expect(200);
     }
 
     async fn get(&self, domain: &Value) -> Value {

@@ -3,8 +3,20 @@
 use super::{NAME, Town, free_port};
 use crate::harness::{DNS_CNAME, DNS_MX, DNS_TXT, Engine, Said, Talk, eventually, on_both_engines};
 use sealwright::clock::Clock;
+use sealwright::limits::VERIFY_AGAIN_AFTER;
 use serde_json::{Value, json};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+
+/// A process that ends with its test, however that ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// The first record of a purpose.
 fn record<'a>(domain: &'a Value, purpose: &str) -> &'a Value {
@@ -17,7 +29,7 @@ fn record<'a>(domain: &'a Value, purpose: &str) -> &'a Value {
 
 on_both_engines! {
     async fn each_record_says_what_was_found_and_what_to_do(engine: Engine) {
-        let town = Town::start(engine, Some("mail.operator.example"), &Clock::System).await;
+        let town = Town::start(engine, Some("mail.operator.example"), &Clock::manual(Clock::System.now())).await;
         let domain = town.added_and_verified().await;
         let texts = |texts: &[&str]| Said::Texts(texts.iter().map(|text| (*text).to_owned()).collect());
         let (dkim, bounce, dmarc) = (format!("sw1._domainkey.{NAME}"), format!("bounce.{NAME}"), format!("_dmarc.{NAME}"));
@@ -27,6 +39,7 @@ on_both_engines! {
             ("spf", NAME, DNS_TXT, texts(&["v=spf1 mx -all", "unrelated"]), "failed", "add include:spf.mail.operator.example"),
             ("spf", NAME, DNS_TXT, texts(&[include, "v=spf1 -all"]), "failed", "one SPF record only"),
             ("spf", NAME, DNS_TXT, texts(&["V=SPF1 +include:SPF.mail.operator.example. -all"]), "verified", ""),
+            ("spf", NAME, DNS_TXT, texts(&["v=spf1 mx -all include:spf.mail.operator.example"]), "failed", "move include:spf.mail.operator.example before"),
             ("spf", NAME, DNS_TXT, texts(&["v=spf10 include:spf.mail.operator.example"]), "missing", "publish this TXT"),
             ("dkim", dkim.as_str(), DNS_CNAME, Said::Name("elsewhere.example".into()), "failed", "let it lead to sw1."),
             ("dkim", dkim.as_str(), DNS_CNAME, Said::Nothing, "missing", "publish this CNAME"),
@@ -72,7 +85,7 @@ on_both_engines! {
     }
 
     async fn without_a_zone_the_owner_publishes_keys_and_hosts(engine: Engine) {
-        let town = Town::start(engine, None, &Clock::System).await;
+        let town = Town::start(engine, None, &Clock::manual(Clock::System.now())).await;
         let domain = town.added_and_verified().await;
         let records = domain["dnsRecords"].as_array().unwrap();
         let kinds: Vec<&str> = records.iter().map(|record| record["type"].as_str().unwrap()).collect();
@@ -86,9 +99,21 @@ on_both_engines! {
         assert_eq!(answer, "domains.zone is not set\n");
     }
 
+    async fn an_installation_without_a_host_name_says_so(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let nameless = [("delivery.ehlo_name", "vm")];
+        let town = Town::set(engine, &clock, &nameless, async |setup| setup.start().await).await;
+        let seen = town.added_and_verified().await;
+        for purpose in ["spf", "return_path"] {
+            let record = record(&seen, purpose);
+            assert_eq!(record["status"], "failed", "{record:#}");
+            assert!(record["advice"].as_str().unwrap().contains("delivery.ehlo_name"), "{record:#}");
+        }
+    }
+
     /// A name server of another make serves both files as they are, and by its answers the domain is verified.
     async fn knot_serves_the_zone_files(engine: Engine) {
-        let town = Town::start(engine, Some("mail.operator.example"), &Clock::System).await;
+        let town = Town::start(engine, Some("mail.operator.example"), &Clock::manual(Clock::System.now())).await;
         let domain = town.add().await;
         let path = format!("/v1/domains/{}/dns", domain["id"].as_str().unwrap());
         let file = town.house.client.get(&path, &town.house.account.live).await;
@@ -111,8 +136,9 @@ on_both_engines! {
         }
         let path = folder.path().join("knot.conf");
         std::fs::write(&path, config).unwrap();
-        let mut knot = Command::new("knotd").arg("-c").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+        let knot = Command::new("knotd").arg("-c").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
             .expect("knotd is missing: run tools/install-test-deps.sh");
+        let _knot = Killed(knot);
         let mut house = town.house;
         house.stop().await;
         let mut settings = house.config.clone();
@@ -121,11 +147,10 @@ on_both_engines! {
         house.restart(settings, sealwright::app::Roles::ALL).await;
         let path = format!("/v1/domains/{}/verify", domain["id"].as_str().unwrap());
         let seen = eventually("knot answers", async || {
+            house.clock.advance(VERIFY_AGAIN_AFTER);
             let seen = house.client.call(http::Method::POST, &path, &house.account.live, "").await.expect(200);
             (seen["verified"] == true).then_some(seen)
         }).await;
         assert_eq!(seen["missingRecords"], json!([]), "{seen:#}");
-        knot.kill().unwrap();
-        knot.wait().unwrap();
     }
 }

@@ -24,6 +24,8 @@ pub(crate) enum Said {
     Texts(Vec<String>),
     /// Another name: the target of a CNAME, or a name server.
     Name(String),
+    /// Several name servers.
+    Names(Vec<String>),
     /// The name exists and has nothing of this type.
     Nothing,
     /// The name does not exist.
@@ -106,6 +108,7 @@ fn records(said: Said) -> (u8, Vec<Vec<u8>>) {
         Said::Text(text) => (0, vec![strings(&text)]),
         Said::Texts(texts) => (0, texts.iter().map(|text| strings(text)).collect()),
         Said::Name(name) => (0, vec![labels(&name)]),
+        Said::Names(names) => (0, names.iter().map(|name| labels(name)).collect()),
         Said::Nothing => (0, Vec::new()),
         Said::NoName => (3, Vec::new()),
         Said::Failure => (2, Vec::new()),
