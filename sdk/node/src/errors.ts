@@ -42,6 +42,7 @@ export type ServerErrorCode =
   | 'key_already_rotated'
   | 'key_revoked'
   | 'already_exists'
+  | 'concurrent_change'
   | 'record_unpublished'
   | 'content_expired'
   | 'request_too_large'
