@@ -72,7 +72,7 @@ on_both_engines! {
         let path = town.house.sink.received().pop().unwrap().mail_from;
         assert!(path.ends_with(&format!("@bounce.{NAME}")), "{path}");
         let report = "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\nFinal-Recipient: rfc822; ada@reader.example\n\
-            Action: failed\nStatus: 5.1.1\n";
+            Action: failed\nStatus: 4.4.7\n";
         Talk::bring(town.house.smtp_address(), &path, report).await;
         town.house.reaches(&id, "bounced").await;
         // Gone from the DNS, and known to be: with no other host, they go to the author.
