@@ -86,23 +86,7 @@ impl DomainCommand {
                 let net = app::net(config)?;
                 let checks = Checks::new(platform.clone(), &net, names);
                 let seen = checks.ask(&org, &known.id).await.map_err(Failure::of)?;
-                for finding in &seen.findings {
-                    let advice = finding.advice.as_deref().unwrap_or_default();
-                    let shows = finding.shows.name();
-                    print(&format!(
-                        "{}\t{}\t{shows}\t{advice}\n",
-                        finding.host, finding.kind
-                    ))?;
-                }
-                if seen.status == Status::Verified {
-                    return print("verified\n");
-                }
-                let why = "the DNS does not show the key that signs; publish the records and try again";
-                Err(Failure::Failed(format!(
-                    "{} is {}: {why}",
-                    seen.name,
-                    seen.status.name()
-                )))
+                tell(&seen)
             }
             Self::AssumeVerified { domain } => {
                 let org = org_id("--org", &domain.org)?;
@@ -126,6 +110,27 @@ impl DomainCommand {
             }
         }
     }
+}
+
+/// Says what a look found; a failure unless the domain may send.
+fn tell(seen: &Domain) -> Result<(), Failure> {
+    for finding in &seen.findings {
+        let advice = finding.advice.as_deref().unwrap_or_default();
+        let shows = finding.shows.name();
+        print(&format!(
+            "{}\t{}\t{shows}\t{advice}\n",
+            finding.host, finding.kind
+        ))?;
+    }
+    if seen.status == Status::Verified {
+        return print("verified\n");
+    }
+    let why = "the DNS does not show the key that signs; publish the records and try again";
+    Err(Failure::Failed(format!(
+        "{} is {}: {why}",
+        seen.name,
+        seen.status.name()
+    )))
 }
 
 async fn all(platform: &Platform, org: &OrgId) -> Result<Vec<Domain>, Failure> {

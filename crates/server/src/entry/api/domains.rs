@@ -216,6 +216,7 @@ pub(super) async fn get(
 pub(super) struct DomainChange {
     /// Whether mail bears a second signature, by Ed25519. It needs three further records.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "bool")]
     ed25519: Option<bool>,
 }
 
