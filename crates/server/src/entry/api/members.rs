@@ -3,8 +3,8 @@
 use super::extract::{Body, IdText, Limit, PathId, Query, Who, present};
 use super::page::{Deleted, List};
 use super::word::Word;
-use super::{Answered, Api, Created, Problem};
-use crate::features::people::{self, Role};
+use super::{Answered, Api, Code, Created, Problem};
+use crate::features::people::{self, MemberError, Role};
 use crate::id::{Id as _, IssuerId, MemberId};
 use crate::secret::Personal;
 use axum::Json;
@@ -124,4 +124,22 @@ pub(super) async fn delete(
 ) -> Result<Json<Deleted>, Problem> {
     people::remove_member(&api.platform, &caller.by(), &id).await?;
     Ok(Json(Deleted::new(id.as_str(), "member")))
+}
+
+impl From<MemberError> for Problem {
+    fn from(error: MemberError) -> Self {
+        let text = error.to_string();
+        match error {
+            MemberError::Subject => Self::invalid("subject", text),
+            MemberError::Issuer => Self::invalid("issuerId", text),
+            MemberError::Taken => Self::new(Code::AlreadyExists, text),
+            MemberError::Stronger => Self::new(Code::ForbiddenEscalation, text),
+            MemberError::TooMany => Self::new(Code::LimitReached, text),
+            MemberError::Unknown => Self::not_found("member"),
+            MemberError::After => Self::invalid("starting_after", text),
+            MemberError::Itself => Self::new(Code::CannotDeleteSelf, text),
+            MemberError::Store(error) => error.into(),
+            MemberError::Vault(error) => error.into(),
+        }
+    }
 }

@@ -7,7 +7,6 @@ use crate::features::domains::DomainError;
 use crate::features::emails::{DraftError, ReadError, SendError};
 use crate::features::keys::{Actor, Caller, ExposeError, KeyError, Refused};
 use crate::features::orgs::SettingsError;
-use crate::features::people::{IssuerError, MemberError};
 use crate::features::sessions;
 use crate::features::suppressions::SuppressionError;
 use crate::features::webhooks::WebhookError;
@@ -63,7 +62,7 @@ struct Body {
 }
 
 impl Problem {
-    fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -509,42 +508,6 @@ impl From<SettingsError> for Problem {
             SettingsError::Busy => Self::busy(text),
             SettingsError::Store(error) => error.into(),
             SettingsError::Vault(error) => error.into(),
-        }
-    }
-}
-
-impl From<IssuerError> for Problem {
-    fn from(error: IssuerError) -> Self {
-        let text = error.to_string();
-        match error {
-            IssuerError::Name => Self::invalid("issuer", text),
-            IssuerError::Audience => Self::invalid("audience", text),
-            IssuerError::Secret => Self::invalid("secret", text),
-            IssuerError::NoJwks | IssuerError::Url(_) => Self::invalid("jwksUrl", text),
-            IssuerError::Taken => Self::new(Code::AlreadyExists, text),
-            IssuerError::TooMany => Self::new(Code::LimitReached, text),
-            IssuerError::Unknown => Self::not_found("session issuer"),
-            IssuerError::Stronger => Self::new(Code::ForbiddenEscalation, text),
-            IssuerError::Store(error) => error.into(),
-            IssuerError::Vault(error) => error.into(),
-        }
-    }
-}
-
-impl From<MemberError> for Problem {
-    fn from(error: MemberError) -> Self {
-        let text = error.to_string();
-        match error {
-            MemberError::Subject => Self::invalid("subject", text),
-            MemberError::Issuer => Self::invalid("issuerId", text),
-            MemberError::Taken => Self::new(Code::AlreadyExists, text),
-            MemberError::Stronger => Self::new(Code::ForbiddenEscalation, text),
-            MemberError::TooMany => Self::new(Code::LimitReached, text),
-            MemberError::Unknown => Self::not_found("member"),
-            MemberError::After => Self::invalid("starting_after", text),
-            MemberError::Itself => Self::new(Code::CannotDeleteSelf, text),
-            MemberError::Store(error) => error.into(),
-            MemberError::Vault(error) => error.into(),
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::extract::{Body, PathId, Who};
 use super::page::{Deleted, List};
 use super::word::Word;
-use super::{Answered, Api, Created, Problem};
-use crate::features::people::{self, Algorithm, NewIssuer, Proof};
+use super::{Answered, Api, Code, Created, Problem};
+use crate::features::people::{self, Algorithm, IssuerError, NewIssuer, Proof};
 use crate::id::{Id as _, IssuerId};
 use crate::secret::Secret;
 use axum::Json;
@@ -109,4 +109,22 @@ pub(super) async fn delete(
 ) -> Result<Json<Deleted>, Problem> {
     people::remove_issuer(&api.platform, &caller.by(), &id).await?;
     Ok(Json(Deleted::new(id.as_str(), "session_issuer")))
+}
+
+impl From<IssuerError> for Problem {
+    fn from(error: IssuerError) -> Self {
+        let text = error.to_string();
+        match error {
+            IssuerError::Name => Self::invalid("issuer", text),
+            IssuerError::Audience => Self::invalid("audience", text),
+            IssuerError::Secret => Self::invalid("secret", text),
+            IssuerError::NoJwks | IssuerError::Url(_) => Self::invalid("jwksUrl", text),
+            IssuerError::Taken => Self::new(Code::AlreadyExists, text),
+            IssuerError::TooMany => Self::new(Code::LimitReached, text),
+            IssuerError::Unknown => Self::not_found("session issuer"),
+            IssuerError::Stronger => Self::new(Code::ForbiddenEscalation, text),
+            IssuerError::Store(error) => error.into(),
+            IssuerError::Vault(error) => error.into(),
+        }
+    }
 }
