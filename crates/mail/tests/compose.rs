@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use sealwright_mail::address::Mailbox;
-use sealwright_mail::compose::{Attachment, Draft, Message, compose};
+use sealwright_mail::compose::{Attachment, Draft, Message, compose, with_date};
 use sealwright_mail::header::{ContentId, ContentType, FileName, HeaderName, HeaderText};
 
 /// An owned draft with something in every place, for tests to change one place of.
@@ -235,6 +235,20 @@ fn all_parts_nest_as_readers_expect() {
     for boundary in boundaries {
         assert_eq!(text.matches(&format!("\r\n--{boundary}--\r\n")).count(), 1);
         assert_eq!(text.matches(&format!("\r\n--{boundary}\r\n")).count(), 2);
+    }
+}
+
+#[test]
+fn another_date_changes_nothing_else() {
+    let sample = sample();
+    let before = sample.compose();
+    let after = with_date(&before.bytes, 1_709_251_199);
+    let text = String::from_utf8(after.clone()).unwrap();
+    let (date, rest) = text.split_once("\r\n").unwrap();
+    assert_eq!(date, "Date: Thu, 29 Feb 2024 23:59:59 +0000");
+    assert!(sample.text().ends_with(rest) && sample.text().len() == text.len());
+    for foreign in [&b""[..], b"Date: no end", b"Subject: x\r\nDate: y\r\n\r\n"] {
+        assert_eq!(with_date(foreign, 0), foreign);
     }
 }
 

@@ -71,10 +71,16 @@ impl Timestamp {
         }
     }
 
+    /// Reads RFC 3339 with an offset.
+    pub fn parse_instant(text: &str) -> Option<Self> {
+        let instant = text.parse::<jiff::Timestamp>().ok()?;
+        Some(Self(instant.as_microsecond()))
+    }
+
     /// Reads RFC 3339 with an offset, or a plain date (midnight UTC).
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-            return Some(Self(instant.as_microsecond()));
+        if let Some(instant) = Self::parse_instant(text) {
+            return Some(instant);
         }
         let date = text.parse::<jiff::civil::Date>().ok()?;
         let zoned = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
@@ -147,5 +153,7 @@ mod tests {
         let day = Timestamp::parse("2026-11-22").map(Timestamp::rfc3339);
         assert_eq!(day.as_deref(), Some("2026-11-22T00:00:00.000Z"));
         assert_eq!(Timestamp::parse("yesterday"), None);
+        assert_eq!(Timestamp::parse_instant("2026-11-22"), None);
+        assert_eq!(Timestamp::parse_instant("2026-11-22T01:00:00"), None);
     }
 }

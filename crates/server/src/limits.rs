@@ -1,5 +1,6 @@
 //! Every limit on input, by name. A limit that is refused at a door says its number in the refusal.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Bytes of a request body: 25 MiB of attachments in base64, with room for the rest.
@@ -109,13 +110,25 @@ pub const METADATA_BYTES_MAX: usize = 8 * 1024;
 pub const ATTACHMENTS_MAX: usize = 10;
 /// Bytes of one attachment, decoded.
 pub const ATTACHMENT_BYTES_MAX: usize = 25 * 1024 * 1024;
+/// Time in which all attachments of a request that are given by their address have to be fetched.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// Requests that fetch attachments at once; each may take [`ATTACHMENT_BYTES_MAX`] of memory.
+pub const FETCHERS_MAX: usize = 8;
 /// Bytes of a composed message.
 pub const MESSAGE_BYTES_MAX: usize = 30 * 1024 * 1024;
 /// Characters of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
-/// Days after which what comes back of an e-mail is not looked at any more: mail systems give up after five, people complain later.
-pub const RETURN_DAYS_MAX: i64 = 30;
+/// E-mails of one batch.
+pub const BATCH_EMAILS_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+/// How far ahead mail is scheduled at least: what is nearer is as good as now…
+pub const SCHEDULE_AHEAD_MIN: Duration = Duration::from_secs(60);
+/// …and at most.
+pub const SCHEDULE_AHEAD_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+/// Days after its acceptance after which what comes back of an e-mail is not looked at any more: it may leave as late as
+/// [`SCHEDULE_AHEAD_MAX`], mail systems give up after five days, people complain later.
+pub const RETURN_DAYS_MAX: i64 = 60;
 /// Bytes of a message that comes back.
 pub const RETURN_BYTES_MAX: usize = 1024 * 1024;
 /// Recipients of a message that comes back: it has one, and a list of addresses is no return path.

@@ -110,6 +110,20 @@ pub fn compose(draft: &Draft<'_>) -> Message {
     }
 }
 
+/// The same message under another date: only its `Date` field differs.
+///
+/// Of a message that [`compose`] did not make, and that begins with another field, nothing is changed.
+#[must_use]
+pub fn with_date(message: &[u8], date_unix_s: i64) -> Vec<u8> {
+    let field = b"Date: ";
+    let end = message.windows(2).position(|window| window == b"\r\n");
+    let rest = end.and_then(|end| message.get(end..));
+    let Some(rest) = rest.filter(|_| message.starts_with(field)) else {
+        return message.to_vec();
+    };
+    [field, date::rfc5322(date_unix_s).as_bytes(), rest].concat()
+}
+
 /// A generous guess, so that the buffer is allocated once for ordinary mail.
 fn octets_expected(draft: &Draft<'_>) -> usize {
     let bodies = draft.text.map_or(0, str::len) + draft.html.map_or(0, str::len);

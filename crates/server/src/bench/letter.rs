@@ -150,6 +150,7 @@ impl Letter {
             tags: Vec::new(),
             metadata: Metadata::default(),
             attachments: Vec::new(),
+            scheduled_at: None,
         })
     }
 }

@@ -46,6 +46,7 @@ codes! {
     InvalidPath = "invalid_path" BAD_REQUEST;
     ApiKeyInUrl = "api_key_in_url" BAD_REQUEST;
     ConfirmationRequired = "confirmation_required" BAD_REQUEST;
+    AttachmentUnreachable = "attachment_unreachable" BAD_REQUEST;
     DomainUnverified = "domain_unverified" BAD_REQUEST;
     Unauthorized = "unauthorized" UNAUTHORIZED;
     Forbidden = "forbidden" FORBIDDEN;
@@ -65,6 +66,7 @@ codes! {
     KeyAlreadyRotated = "key_already_rotated" CONFLICT;
     KeyRevoked = "key_revoked" CONFLICT;
     AlreadyExists = "already_exists" CONFLICT;
+    NotScheduled = "not_scheduled" CONFLICT;
     ConcurrentChange = "concurrent_change" CONFLICT;
     RecordUnpublished = "record_unpublished" CONFLICT;
     ContentExpired = "content_expired" GONE;

@@ -188,7 +188,8 @@ impl<T: JsonSchema, const BYTES_MAX: usize> OperationInput for Body<T, BYTES_MAX
         let json_schema = ctx.schema.subschema_for::<T>();
         let resolved = ctx.resolve_schema(&json_schema);
         let required = resolved.get("required").and_then(|names| names.as_array());
-        let is_required = required.is_some_and(|names| !names.is_empty());
+        let is_list = resolved.get("type").is_some_and(|kind| kind == "array");
+        let is_required = is_list || required.is_some_and(|names| !names.is_empty());
         let media = MediaType {
             schema: Some(SchemaObject {
                 json_schema,
@@ -266,6 +267,33 @@ impl JsonSchema for Time {
     }
     fn schema_name() -> Cow<'static, str> {
         "Time".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+/// A time at which something is to happen: to the second, with an offset, so that nobody's midnight is meant.
+#[derive(Clone, Copy)]
+pub(super) struct Instant(pub(super) Timestamp);
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Timestamp::parse_instant(&text).map(Self).ok_or_else(|| {
+            D::Error::custom(format!(
+                "{OWN_WORDS}expected a time with offset (RFC 3339, 2026-01-31T09:00:00+01:00)"
+            ))
+        })
+    }
+}
+
+impl JsonSchema for Instant {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Instant".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "format": "date-time" })

@@ -63,6 +63,7 @@ struct Api {
     authenticator: Authenticator,
     paces: Paces,
     sessions: Sessions,
+    net: Net,
     checks: Arc<Checks>,
     names: Names,
     region: String,
@@ -86,8 +87,13 @@ fn email_routes(table: Table) -> Table {
     let attempts = "List the attempts to deliver an e-mail, each with its SMTP steps";
     table
         .post("/v1/emails", "sendEmail", Needs("emails:send"), "Send an e-mail", emails::send)
+        .post("/v1/emails/batch", "sendBatch", Needs("emails:send"), "Send up to 100 e-mails, each accepted or refused by itself", emails::send_batch)
         .get("/v1/emails", "listEmails", Needs("emails:read"), "List e-mails, newest first", emails::list)
         .get("/v1/emails/{id}", "getEmail", Needs("emails:read"), "Show an e-mail with its timeline", emails::get)
+        .patch("/v1/emails/{id}", "updateEmail", Needs("emails:send"), "Give a scheduled e-mail another time", emails::change)
+        .post("/v1/emails/{id}/cancel", "cancelEmail", Needs("emails:delete"), "Take a scheduled e-mail back", emails::cancel)
+        .get("/v1/emails/{id}/events", "listEmailEvents", Needs("emails:read"), "List what happened to an e-mail, oldest first", emails::events)
+        .get("/v1/emails/{id}/content", "getEmailContent", Needs("emails:read"), "Show an e-mail's parts and headers", emails::content)
         .get("/v1/emails/{id}/attempts", "listAttempts", Needs("emails:read"), attempts, emails::attempts)
 }
 
@@ -221,6 +227,7 @@ pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
         fresh,
         sessions: Sessions::new(net.http.clone()),
         checks: Checks::new(platform.clone(), &net, names.clone()),
+        net,
         platform,
         names,
         region,

@@ -3,6 +3,7 @@
 use super::Problem;
 use crate::features::audit::Origin;
 use crate::features::keys::{Actor, Caller, Rate};
+use crate::limits::BATCH_EMAILS_MAX;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
 use crate::platform::quota::{Bucket, Failures, Network, Quota, Quotas, Scores, Standing};
@@ -127,23 +128,45 @@ impl Paces {
 
     /// Charges a request to the caller's organization and to its key, if that has a limit of its own: to both or to neither.
     pub(super) async fn charge(&self, platform: &Platform, caller: &Caller) -> Result<Standings, Problem> {
-        let mut named = vec![(
-            caller.plan.name(),
-            Bucket::of_org(&caller.org),
-            Quota::per_second(caller.org_per_second),
-        )];
-        if let (Some(rate), Actor::Key(key)) = (caller.restrictions.rate, &caller.actor) {
-            named.push(("key", Bucket::of_key(key), quota(rate)));
-        }
-        let buckets: Vec<_> = named.iter().map(|(_, bucket, quota)| (*bucket, *quota)).collect();
+        let (names, buckets) = buckets(caller);
         let standings = self.quotas.admit_all(&buckets, platform.clock.now()).await;
-        let named = named.into_iter().zip(standings);
+        let quotas = buckets.into_iter().map(|(_, quota)| quota);
+        let named = names.into_iter().zip(quotas).zip(standings);
         refuse(Standings(
             named
-                .map(|((name, _, quota), standing)| (name, quota, standing))
+                .map(|((name, quota), standing)| (name, quota, standing))
                 .collect(),
         ))
     }
+
+    /// Charges what comes in one request as so many, beside that request: to both or to neither.
+    pub(super) fn charge_batch(
+        &self,
+        platform: &Platform,
+        caller: &Caller,
+        requests: NonZeroU32,
+    ) -> Result<Standings, Problem> {
+        let (names, buckets) = buckets(caller);
+        let now = platform.clock.now();
+        let standings = self.quotas.admit_batch(&buckets, requests, BATCH_EMAILS_MAX, now);
+        let named = names.into_iter().zip(standings);
+        refuse(Standings(
+            named
+                .map(|(name, (quota, standing))| (name, quota, standing))
+                .collect(),
+        ))
+    }
+}
+
+/// The buckets of a caller, and their names: its organization's, and its key's if that has a limit of its own.
+fn buckets(caller: &Caller) -> (Vec<&'static str>, Vec<(Bucket, Quota)>) {
+    let org = Quota::per_second(caller.org_per_second);
+    let (mut names, mut buckets) = (vec![caller.plan.name()], vec![(Bucket::of_org(&caller.org), org)]);
+    if let (Some(rate), Actor::Key(key)) = (caller.restrictions.rate, &caller.actor) {
+        names.push("key");
+        buckets.push((Bucket::of_key(key), quota(rate)));
+    }
+    (names, buckets)
 }
 
 fn network(origin: &Origin) -> Option<Network> {

@@ -4,7 +4,6 @@ use super::code::Code;
 use super::pace::Standings;
 use super::request::RequestId;
 use crate::features::domains::DomainError;
-use crate::features::emails::{DraftError, ReadError, SendError};
 use crate::features::keys::{Actor, Caller, ExposeError, KeyError, Refused};
 use crate::features::orgs::SettingsError;
 use crate::features::sessions;
@@ -21,7 +20,7 @@ use serde::Serialize;
 /// Where the codes are explained.
 const DOCS: &str = "docs/errors.md";
 /// Seconds after which a caller may try again when the store is out of reach.
-const RETRY_AFTER_S: u32 = 2;
+const RETRY_AFTER_S: u64 = 2;
 
 /// A refusal or a failure.
 pub struct Problem {
@@ -61,7 +60,20 @@ struct Body {
     retry_after: Option<u32>,
 }
 
+/// The refusal of one of many.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Brief {
+    /// The stable code.
+    code: Code,
+    /// For people.
+    message: String,
+    /// The field that is refused, within its own item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    param: Option<String>,
+}
+
 impl Problem {
+    /// A refusal or failure of this code; one of its own below says it better, where there is one.
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self {
             code,
@@ -69,6 +81,14 @@ impl Problem {
             param: None,
             retry_after: None,
             standings: None,
+        }
+    }
+
+    /// The same about a field.
+    pub(super) fn about(self, param: impl Into<String>) -> Self {
+        Self {
+            param: Some(param.into()),
+            ..self
         }
     }
 
@@ -142,6 +162,15 @@ impl Problem {
         Self {
             param: Some(param),
             ..Self::new(code, message)
+        }
+    }
+
+    /// What is told of it where it stands for one of many in an answer.
+    pub(super) fn brief(&self) -> Brief {
+        Brief {
+            code: self.code,
+            message: self.message.clone(),
+            param: self.param.clone(),
         }
     }
 
@@ -250,46 +279,26 @@ impl Problem {
         )
     }
 
-    fn conflict(message: impl Into<String>) -> Self {
-        Self::new(Code::IdempotencyKeyConflict, message)
-    }
-
     /// Somebody else changed the same thing meanwhile; nothing was done.
     fn busy(message: impl Into<String>) -> Self {
-        let problem = Self::new(Code::ConcurrentChange, message);
-        Self {
-            retry_after: Some(RETRY_AFTER_S),
-            ..problem
-        }
+        Self::later(Code::ConcurrentChange, message, RETRY_AFTER_S)
     }
 
     fn unavailable() -> Self {
         let message = "the store is unavailable; nothing was accepted; try again, with the same Idempotency-Key if there was one";
-        let problem = Self::new(Code::StorageUnavailable, message);
-        Self {
-            retry_after: Some(RETRY_AFTER_S),
-            ..problem
-        }
+        Self::later(Code::StorageUnavailable, message, RETRY_AFTER_S)
     }
 
     fn commit_unknown() -> Self {
         let message = "the store went away while it was committing, so the outcome is not known; send the request again with the \
                        same Idempotency-Key to learn it";
-        let problem = Self::new(Code::OutcomeUnknown, message);
-        Self {
-            retry_after: Some(RETRY_AFTER_S),
-            ..problem
-        }
+        Self::later(Code::OutcomeUnknown, message, RETRY_AFTER_S)
     }
 
     /// Too much is under way here, or for this client's network.
     pub fn overloaded() -> Self {
         let message = "too many requests are under way; nothing was accepted; try again, with the same Idempotency-Key if there was one";
-        let problem = Self::new(Code::Overloaded, message);
-        Self {
-            retry_after: Some(RETRY_AFTER_S),
-            ..problem
-        }
+        Self::later(Code::Overloaded, message, RETRY_AFTER_S)
     }
 
     /// A test key sees and makes only test data.
@@ -415,51 +424,6 @@ impl From<sessions::Refused> for Problem {
             sessions::Refused::Page => Self::new(Code::OriginNotAllowed, text),
             sessions::Refused::Store(error) => error.into(),
             sessions::Refused::Vault(error) => error.into(),
-        }
-    }
-}
-
-impl From<DraftError> for Problem {
-    fn from(error: DraftError) -> Self {
-        Self::invalid(error.field, error.reason)
-    }
-}
-
-impl From<SendError> for Problem {
-    fn from(error: SendError) -> Self {
-        let text = error.to_string();
-        match error {
-            SendError::Draft(error) => error.into(),
-            SendError::DomainUnverified(_) => {
-                let problem = Self::new(Code::DomainUnverified, text);
-                Self {
-                    param: Some("from".into()),
-                    ..problem
-                }
-            }
-            SendError::DomainNotAllowed(_) => {
-                let problem = Self::new(Code::DomainNotAllowed, text);
-                Self {
-                    param: Some("from".into()),
-                    ..problem
-                }
-            }
-            SendError::IdempotencyConflict => Self::conflict(text),
-            SendError::Store(error) => error.into(),
-            SendError::Vault(error) => error.into(),
-        }
-    }
-}
-
-impl From<ReadError> for Problem {
-    fn from(error: ReadError) -> Self {
-        let text = error.to_string();
-        match error {
-            ReadError::Unknown => Self::not_found("e-mail"),
-            ReadError::After => Self::invalid("starting_after", text),
-            ReadError::Before => Self::invalid("ending_before", text),
-            ReadError::Store(error) => error.into(),
-            ReadError::Vault(error) => error.into(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::lanes::Heard;
 use super::{schedule, simulate};
 use crate::clock::Timestamp;
 use crate::features::emails::{
-    self, AttemptOutcome, Destined, Mailed, NewAttempt, Outcome, ReadError, RecipientOutcome, Status,
+    self, AttemptOutcome, Destined, Mailed, NewAttempt, Outcome, ReadError, RecipientOutcome, Release, Status,
 };
 use crate::features::suppressions;
 use crate::id::{AttemptId, EmailId, Id as _};
@@ -56,7 +56,20 @@ pub(super) struct Work {
     pub(super) email: EmailId,
     pub(super) mailed: Mailed,
     pub(super) attempt: NewAttempt,
+    /// Why it must not leave at all.
+    refusal: Option<&'static str>,
 }
+
+/// How an attempt begins.
+enum Begun {
+    Work(Box<Work>),
+    /// Nobody of this destination is left.
+    NothingLeft,
+    /// The e-mail was moved to a later time, and the job with it.
+    Moved,
+}
+
+const UNVERIFIED: &str = "when its time came, its domain was not verified for sending";
 
 impl Work {
     /// The recipients that may be written to.
@@ -79,8 +92,9 @@ impl Delivery {
     pub(super) async fn attempt(self: Arc<Self>, job: Job) {
         let now = self.platform.clock.now();
         match self.begin(&job, now).await {
-            Ok(Some(work)) => self.carry_out(work).await,
-            Ok(None) => self.drop_job(&job).await,
+            Ok(Begun::Work(work)) => self.carry_out(*work).await,
+            Ok(Begun::NothingLeft) => self.drop_job(&job).await,
+            Ok(Begun::Moved) => {}
             Err(error) => {
                 tracing::error!(email = %job.reference, %error, "a delivery could not be attempted");
                 self.put_back(&job, now).await;
@@ -88,13 +102,21 @@ impl Delivery {
         }
     }
 
-    async fn begin(&self, job: &Job, now: Timestamp) -> Result<Option<Work>, AttemptError> {
+    async fn begin(&self, job: &Job, now: Timestamp) -> Result<Begun, AttemptError> {
         let email = EmailId::parse(&job.reference).ok_or(AttemptError::Other("the job names no e-mail"))?;
         self.note_doubt(job, &email).await?;
         let vault = self.platform.vault.org(&job.org).await?;
-        let mailed = emails::destined(&self.platform, &vault, &job.org, &email, job.part).await?;
+        let destined = async || emails::destined(&self.platform, &vault, &job.org, &email, job.part).await;
+        let (mut mailed, mut refusal) = (destined().await?, None);
+        if mailed.as_ref().is_some_and(Mailed::is_scheduled) {
+            match self.release(job, &vault, &email, now).await? {
+                Release::Over => mailed = destined().await?,
+                Release::Unverified => refusal = Some(UNVERIFIED),
+                Release::Later(_) => return Ok(Begun::Moved),
+            }
+        }
         let Some(mailed) = mailed.filter(|mailed| !mailed.recipients.is_empty()) else {
-            return Ok(None);
+            return Ok(Begun::NothingLeft);
         };
         let attempt = NewAttempt {
             id: AttemptId::generate(now, random()),
@@ -103,13 +125,44 @@ impl Delivery {
             number: job.attempt + 1,
             started_at: now,
         };
-        Ok(Some(Work {
+        Ok(Begun::Work(Box::new(Work {
             job: job.clone(),
             vault,
             email,
             mailed,
             attempt,
-        }))
+            refusal,
+        })))
+    }
+
+    /// Lets a scheduled e-mail go, all its destinations together; the job of one that was moved waits on, in the same commit.
+    async fn release(
+        &self,
+        job: &Job,
+        vault: &OrgVault,
+        email: &EmailId,
+        now: Timestamp,
+    ) -> Result<Release, AttemptError> {
+        let Some(due) = emails::due(&self.platform, vault, &job.org, email, now).await? else {
+            return Ok(Release::Over);
+        };
+        let (scope, job) = (self.platform.store.org(&job.org), job.clone());
+        let unit = async move |tx: &OrgTx| {
+            let release = emails::release(tx, &due).await?;
+            if let Release::Later(at) = release {
+                jobs::put_back(tx, &job, at).await?;
+            }
+            Ok::<_, JobError>(release)
+        };
+        match scope.write("email_release", unit).await {
+            Ok(release) => {
+                self.platform.hints.wake(Kind::Event);
+                Ok(release)
+            }
+            // Cancelled, or moved, or somebody else's: this worker has nothing to do with it any more.
+            Err(JobError::LeaseLost) => Ok(Release::Later(now)),
+            Err(JobError::Store(error)) => Err(error.into()),
+        }
     }
 
     /// The last holder of this job marked an attempt as started and recorded no outcome: the mail may have been taken. It is not
@@ -134,9 +187,16 @@ impl Delivery {
     }
 
     async fn carry_out(self: Arc<Self>, mut work: Work) {
-        let exchange = match work.mailed.mode {
-            Mode::Test => Ok(simulate::exchange(&work)),
-            Mode::Live => self.exchange(&mut work).await,
+        let exchange = match (work.refusal, work.mailed.mode) {
+            (Some(reason), _) => {
+                let reason = reason.to_owned();
+                Ok(Exchange::of_all(
+                    work.mailed.recipients.len(),
+                    &Fate::Failed { reason },
+                ))
+            }
+            (None, Mode::Test) => Ok(simulate::exchange(&work)),
+            (None, Mode::Live) => self.exchange(&mut work).await,
         };
         if let (Mode::Live, Some(heard)) = (work.mailed.mode, exchange.as_ref().ok().and_then(Heard::of)) {
             self.lanes
@@ -148,7 +208,7 @@ impl Delivery {
             Err(error) => {
                 tracing::error!(email = %work.email, %error, "a delivery could not be attempted");
                 let now = self.platform.clock.now();
-                if now <= work.mailed.created_at.plus(self.options.expire_after) {
+                if now <= work.mailed.released_at.plus(self.options.expire_after) {
                     return self.put_back(&work.job, now).await;
                 }
                 let reason = "the e-mail expired while it could not be attempted".to_owned();
@@ -171,10 +231,17 @@ impl Delivery {
                 return self.put_back(&work.job, now).await;
             }
         };
-        let job = work.job.clone();
+        let (job, is_refused) = (work.job.clone(), work.refusal.is_some());
         let unit = {
             let outcome = Arc::clone(&outcome);
             async move |tx: &OrgTx| {
+                // It was still scheduled when it was refused, and may have been moved since: then that holds.
+                if is_refused
+                    && let Some(at) = emails::scheduled_for(tx, &outcome.email, outcome.at).await?
+                    && at > outcome.at
+                {
+                    return jobs::put_back(tx, &job, at).await;
+                }
                 // The fence first: run again after an unknown commit, the unit must stop here and not at a row that it wrote.
                 match next {
                     Some(due_at) if outcome.attempt.is_some() => jobs::postpone(tx, &job, due_at).await?,

@@ -196,7 +196,8 @@ impl Delivery {
         if let Some(message) = self.fresh.take(&work.email) {
             return Ok(Some(message));
         }
-        let message = emails::message(&self.platform, &work.vault, &work.job.org, &work.email).await?;
+        let (org, released_at) = (&work.job.org, work.mailed.released_at);
+        let message = emails::message(&self.platform, &work.vault, org, &work.email, released_at).await?;
         Ok(message.map(Arc::from))
     }
 

@@ -34,7 +34,7 @@ pub(super) fn date(
     expire_after: Duration,
 ) -> Option<Timestamp> {
     let due_at = now.plus(wait);
-    (due_at <= mailed.created_at.plus(expire_after)).then_some(due_at)
+    (due_at <= mailed.released_at.plus(expire_after)).then_some(due_at)
 }
 
 /// The wait after the given attempt (1 is the first), between 90 % and 110 % of the plan.

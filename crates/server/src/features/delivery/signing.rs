@@ -21,8 +21,8 @@ impl Signing {
 }
 
 impl Delivery {
-    /// The DKIM-Signature fields of a message, the same for all its recipients. The time in it is the e-mail's own, so that every attempt
-    /// sends the same bytes.
+    /// The DKIM-Signature fields of a message, the same for all its recipients. The time in it is that of the e-mail's release, so that
+    /// every attempt sends the same bytes.
     pub(super) async fn sign(
         &self,
         work: &Work,
@@ -35,11 +35,11 @@ impl Delivery {
                 &self.platform,
                 &work.job.org,
                 from.address.domain(),
-                work.mailed.created_at,
+                work.mailed.released_at,
             )
             .await?;
         let body_start = body_start(message).ok_or(AttemptError::Other("a stored message has no body"))?;
-        let (message, signed_at) = (Arc::clone(message), work.mailed.created_at.seconds());
+        let (message, signed_at) = (Arc::clone(message), work.mailed.released_at.seconds());
         let _core = self
             .signing
             .cores

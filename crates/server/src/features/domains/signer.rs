@@ -55,23 +55,23 @@ impl Signing {
 }
 
 impl Signers {
-    /// The keys of a domain for what was accepted at that time, so that every attempt sends the same bytes, a change of keys or not.
+    /// The keys of a domain for what was released at that time, so that every attempt sends the same bytes, a change of keys or not.
     /// A domain without a key can't send: mail that is not signed does not leave.
     pub async fn of(
         &self,
         platform: &Platform,
         org: &OrgId,
         domain: &Name,
-        accepted_at: Timestamp,
+        released_at: Timestamp,
     ) -> Result<Signing, DomainError> {
         let kept = self.kept(platform, org, domain).await?;
         let signers = Algorithm::ALL.into_iter().filter_map(|algorithm| {
             let terms = kept.terms.iter().filter(|term| term.algorithm == algorithm);
             let is_current = |term: &&Term| {
-                term.since <= accepted_at && term.until.is_none_or(|until| accepted_at < until)
+                term.since <= released_at && term.until.is_none_or(|until| released_at < until)
             };
             let current = terms.clone().find(is_current);
-            // Accepted before its first key signed: the oldest will do. There is none for Ed25519, which came later.
+            // Released before its first key signed: the oldest will do. There is none for Ed25519, which came later.
             let oldest = || terms.clone().next_back().filter(|_| algorithm == Algorithm::Rsa);
             current.or_else(oldest).map(|term| term.signer.clone())
         });

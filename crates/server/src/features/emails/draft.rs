@@ -1,5 +1,6 @@
 //! An e-mail as a caller wants it: parsed, within its limits, not stored yet.
 
+use crate::clock::Timestamp;
 use crate::features::events::Metadata;
 use crate::limits;
 use sealwright_mail::address::Mailbox;
@@ -45,6 +46,8 @@ pub struct Draft {
     pub metadata: Metadata,
     /// Attached files.
     pub attachments: Vec<Attachment>,
+    /// When it is to leave, if not at once.
+    pub scheduled_at: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Draft {

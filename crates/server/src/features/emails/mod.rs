@@ -6,26 +6,39 @@
 //! `suppressed`, and the e-mail's own status follows; what was delivered may still bounce when the next host sends it back. The stored
 //! content is the message itself, byte for byte as it is signed and sent on every attempt.
 //!
-//! Not here: how mail leaves (that is delivery), who is suppressed, scheduling, templates.
+//! Mail may wait for its time first (`schedule`): it is `scheduled` with all its recipients that are not suppressed until it is cancelled or
+//! its time has come and delivery lets it go. From then on it is like mail that was accepted at that moment: date, signature, expiry and
+//! bucket key are those of its release.
+//!
+//! Not here: how mail leaves (that is delivery), who is suppressed, templates.
 
+mod batch;
 mod draft;
 mod fresh;
+mod idempotency;
+mod link;
 mod outcome;
 mod read;
+mod schedule;
 mod send;
 mod store;
 mod suppressed;
 mod text;
 mod told;
 
+pub use batch::send_batch;
 pub use draft::{Attachment, Draft, DraftError};
 pub use fresh::Fresh;
+pub use idempotency::{Idempotency, replayed};
+pub use link::{Fetcher, Link};
 pub use outcome::{AttemptOutcome, Outcome, RecipientOutcome, record, record_bounce};
 pub use read::{
-    Attempt, Detail, Filter, Page, ReadError, Recipient, Summary, attempts, facts_cell, get, list,
+    Attempt, Detail, Filter, Page, ReadError, Recipient, Summary, attempts, content, facts_cell, get, list,
+    timeline,
 };
 pub use read::{Destined, Mailed, Reached, SentTo, destined, message, sent_to};
-pub use send::{Accepted, Idempotency, SendError, Sent, send};
+pub use schedule::{Due, Release, ScheduleError, cancel, due, release, reschedule, scheduled_for};
+pub use send::{Accepted, SendError, Sent, send};
 pub use store::{ALL as STATEMENTS, NewAttempt, mark_in_doubt, start_attempt};
 pub use told::recipient_event;
 
@@ -35,6 +48,8 @@ use serde::{Deserialize, Serialize};
 /// Status of an e-mail or of one recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// Waiting for its time.
+    Scheduled,
     /// Waiting for its first attempt.
     Queued,
     /// Tried, not taken yet, will be tried again.
@@ -49,11 +64,14 @@ pub enum Status {
     Failed,
     /// Not tried, because mail to the recipient is suppressed.
     Suppressed,
+    /// Taken back before its time came.
+    Cancelled,
 }
 
 impl Status {
     /// All statuses.
-    pub const ALL: [Status; 7] = [
+    pub const ALL: [Status; 9] = [
+        Self::Scheduled,
         Self::Queued,
         Self::Deferred,
         Self::Sent,
@@ -61,11 +79,13 @@ impl Status {
         Self::Bounced,
         Self::Failed,
         Self::Suppressed,
+        Self::Cancelled,
     ];
 
     /// The status as it is stored and shown.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Scheduled => "scheduled",
             Self::Queued => "queued",
             Self::Deferred => "deferred",
             Self::Sent => "sent",
@@ -73,6 +93,7 @@ impl Status {
             Self::Bounced => "bounced",
             Self::Failed => "failed",
             Self::Suppressed => "suppressed",
+            Self::Cancelled => "cancelled",
         }
     }
 
@@ -84,8 +105,8 @@ impl Status {
     /// Whether nothing more will happen.
     pub fn is_terminal(self) -> bool {
         match self {
-            Self::Queued | Self::Deferred | Self::Sent => false,
-            Self::Delivered | Self::Bounced | Self::Failed | Self::Suppressed => true,
+            Self::Scheduled | Self::Queued | Self::Deferred | Self::Sent => false,
+            Self::Delivered | Self::Bounced | Self::Failed | Self::Suppressed | Self::Cancelled => true,
         }
     }
 
@@ -93,10 +114,17 @@ impl Status {
     pub fn of_all(recipients: &[Status]) -> Status {
         let any = |wanted: Status| recipients.contains(&wanted);
         if recipients.iter().all(|status| status.is_terminal()) {
-            [Self::Delivered, Self::Bounced, Self::Failed, Self::Suppressed]
-                .into_iter()
-                .find(|s| any(*s))
-                .unwrap_or(Self::Failed)
+            let ends = [
+                Self::Delivered,
+                Self::Bounced,
+                Self::Failed,
+                Self::Cancelled,
+                Self::Suppressed,
+            ];
+            ends.into_iter().find(|end| any(*end)).unwrap_or(Self::Failed)
+        } else if any(Self::Scheduled) {
+            // Its recipients are let go together.
+            Self::Scheduled
         } else if recipients.iter().any(|status| status.is_terminal()) {
             Self::Sent
         } else if any(Self::Deferred) {
@@ -177,7 +205,9 @@ pub struct Head {
 
 #[cfg(test)]
 mod tests {
-    use super::Status::{Bounced, Deferred, Delivered, Failed, Queued, Sent, Suppressed};
+    use super::Status::{
+        Bounced, Cancelled, Deferred, Delivered, Failed, Queued, Scheduled, Sent, Suppressed,
+    };
     use super::*;
 
     #[test]
@@ -189,6 +219,9 @@ mod tests {
             (&[Deferred, Bounced], Sent),
             (&[Delivered, Bounced], Delivered),
             (&[Bounced, Failed], Bounced),
+            (&[Scheduled, Scheduled], Scheduled),
+            (&[Suppressed, Scheduled], Scheduled),
+            (&[Suppressed, Cancelled], Cancelled),
             (&[Failed], Failed),
             (&[Suppressed], Suppressed),
             (&[Suppressed, Failed], Failed),

@@ -85,6 +85,8 @@ pub struct Summary {
     pub recipients: Vec<Recipient>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// When it is to leave, or left, if that was not at once.
+    pub scheduled_at: Option<Timestamp>,
 }
 
 /// One page of a list.
@@ -170,7 +172,7 @@ pub async fn get(platform: &Platform, caller: &Caller, id: &EmailId) -> Result<D
             .filter(|row| row.mode == mode)
             .ok_or(ReadError::Unknown)?;
         let recipients = store::recipients(tx, &wanted).await?;
-        let content = store::content(tx, &wanted).await?;
+        let content = store::content(tx, &wanted, row.released_at()).await?;
         Ok::<_, ReadError>((row, recipients, content, events::of_email(tx, &wanted).await?))
     };
     let (row, recipients, content, stored) = platform.store.org(&caller.org).read("email_get", unit).await?;
@@ -179,15 +181,81 @@ pub async fn get(platform: &Platform, caller: &Caller, id: &EmailId) -> Result<D
         Some(sealed) => forgotten_is_none(vault.open(content_cell(id), &sealed).await)?,
         None => None,
     };
-    let mut events = Vec::with_capacity(stored.len());
-    for event in stored {
-        events.push(event.body(&vault).await?);
-    }
     Ok(Detail {
         summary: summary(&vault, row, recipients).await?,
         message,
-        events,
+        events: bodies(&vault, stored).await?,
     })
+}
+
+/// The message of one of a caller's e-mails.
+///
+/// # Errors
+/// [`VaultError::Forgotten`] once its content was forgotten.
+pub async fn content(platform: &Platform, caller: &Caller, id: &EmailId) -> Result<Vec<u8>, ReadError> {
+    let (mode, wanted) = (caller.mode.name(), id.clone());
+    let unit = async move |tx: &OrgTx| {
+        let row = store::get(tx, &wanted).await?.filter(|row| row.mode == mode);
+        let released_at = row.ok_or(ReadError::Unknown)?.released_at();
+        Ok::<_, ReadError>(store::content(tx, &wanted, released_at).await?)
+    };
+    let sealed = platform
+        .store
+        .org(&caller.org)
+        .read("email_content", unit)
+        .await?;
+    let vault = platform.vault.org(&caller.org).await?;
+    let sealed = sealed.ok_or(VaultError::Forgotten)?;
+    Ok(vault.open(content_cell(id), &sealed).await?)
+}
+
+/// The public JSON of what happened to one of a caller's e-mails, oldest first.
+pub async fn timeline(platform: &Platform, caller: &Caller, id: &EmailId) -> Result<Vec<Vec<u8>>, ReadError> {
+    let (mode, wanted) = (caller.mode.name(), id.clone());
+    let unit = async move |tx: &OrgTx| {
+        let row = store::get(tx, &wanted).await?.filter(|row| row.mode == mode);
+        row.ok_or(ReadError::Unknown)?;
+        Ok::<_, ReadError>(events::of_email(tx, &wanted).await?)
+    };
+    let stored = platform.store.org(&caller.org).read("email_events", unit).await?;
+    let vault = platform.vault.org(&caller.org).await?;
+    bodies(&vault, stored).await
+}
+
+async fn bodies(vault: &OrgVault, stored: Vec<events::Stored>) -> Result<Vec<Vec<u8>>, ReadError> {
+    let mut bodies = Vec::with_capacity(stored.len());
+    for event in stored {
+        bodies.push(event.body(vault).await?);
+    }
+    Ok(bodies)
+}
+
+/// An e-mail without its content, whatever its mode; `None` when it is gone.
+pub(super) async fn summary_of(
+    platform: &Platform,
+    vault: &OrgVault,
+    org: &OrgId,
+    id: &EmailId,
+) -> Result<Option<Summary>, ReadError> {
+    match rows_of(platform, org, id).await? {
+        Some((row, recipients)) => Ok(Some(summary(vault, row, recipients).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn rows_of(
+    platform: &Platform,
+    org: &OrgId,
+    id: &EmailId,
+) -> Result<Option<(EmailRow, Vec<RecipientRow>)>, StoreError> {
+    let wanted = id.clone();
+    let unit = async move |tx: &OrgTx| {
+        let Some(row) = store::get(tx, &wanted).await? else {
+            return Ok::<_, StoreError>(None);
+        };
+        Ok(Some((row, store::recipients(tx, &wanted).await?)))
+    };
+    platform.store.org(org).read("email_rows", unit).await
 }
 
 /// The attempts to deliver one of a caller's e-mails, oldest first.
@@ -280,6 +348,7 @@ async fn summary(vault: &OrgVault, row: EmailRow, rows: Vec<RecipientRow>) -> Re
         head,
         recipients,
         created_at: row.created_at,
+        scheduled_at: row.scheduled_at,
     })
 }
 
@@ -315,12 +384,21 @@ pub struct Mailed {
     pub mode: Mode,
     /// What it is about.
     pub head: Head,
-    /// When it was accepted.
-    pub created_at: Timestamp,
+    /// Its status; the mail of scheduled ones must not leave.
+    pub status: Status,
+    /// When it left or is to leave: signature and expiry count from there.
+    pub released_at: Timestamp,
     /// The place of the destination's first recipient, done or not: it names the destination in a return path.
     pub first: i64,
     /// The recipients of the destination that are not done yet.
     pub recipients: Vec<Destined>,
+}
+
+impl Mailed {
+    /// Whether it waits for its time.
+    pub fn is_scheduled(&self) -> bool {
+        self.status == Status::Scheduled
+    }
 }
 
 /// A recipient that waits for delivery.
@@ -329,7 +407,7 @@ pub struct Destined {
     pub position: i64,
     /// `Name <address>`.
     pub mailbox: String,
-    /// Queued or deferred,
+    /// Scheduled, queued or deferred,
     pub status: Status,
     /// since then.
     pub since: Timestamp,
@@ -382,7 +460,8 @@ pub async fn destined(
     Ok(Some(Mailed {
         mode,
         head,
-        created_at: row.created_at,
+        status: Status::parse(&row.status).unwrap_or(Status::Failed),
+        released_at: row.released_at(),
         first,
         recipients,
     }))
@@ -414,14 +493,7 @@ pub async fn sent_to(
     id: &EmailId,
     first: i64,
 ) -> Result<Option<SentTo>, ReadError> {
-    let wanted = id.clone();
-    let unit = async move |tx: &OrgTx| {
-        let Some(row) = store::get(tx, &wanted).await? else {
-            return Ok::<_, StoreError>(None);
-        };
-        Ok(Some((row, store::recipients(tx, &wanted).await?)))
-    };
-    let Some((row, rows)) = platform.store.org(org).read("email_sent_to", unit).await? else {
+    let Some((row, rows)) = rows_of(platform, org, id).await? else {
         return Ok(None);
     };
     let Some(destination) = rows
@@ -453,15 +525,16 @@ fn mode_of(row: &EmailRow) -> Mode {
     Mode::parse(&row.mode).unwrap_or(Mode::Test)
 }
 
-/// The message of an e-mail; `None` when its content was forgotten.
+/// The message of an e-mail that left then; `None` when its content was forgotten.
 pub async fn message(
     platform: &Platform,
     vault: &OrgVault,
     org: &OrgId,
     id: &EmailId,
+    released_at: Timestamp,
 ) -> Result<Option<Vec<u8>>, ReadError> {
     let wanted = id.clone();
-    let unit = async move |tx: &OrgTx| store::content(tx, &wanted).await;
+    let unit = async move |tx: &OrgTx| store::content(tx, &wanted, released_at).await;
     match platform.store.org(org).read("email_message", unit).await? {
         Some(sealed) => Ok(forgotten_is_none(vault.open(content_cell(id), &sealed).await)?),
         None => Ok(None),

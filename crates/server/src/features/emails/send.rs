@@ -1,10 +1,12 @@
 //! Accepts an e-mail: composed and sealed before the unit of work, stored in one commit.
 
+use super::idempotency::{Idempotency, Kept, Replay};
 use super::suppressed::{self, Suppressed};
-use super::{Draft, DraftError, Fresh, Head, Kind, Status, store, text};
+use super::told::{Told, Whole};
+use super::{Draft, DraftError, Fresh, Head, Kind, Status, schedule, store, text, told};
 use crate::clock::Timestamp;
 use crate::features::domains;
-use crate::features::events::{self, About, Event, Scalar, Type};
+use crate::features::events::{self, Event, Scalar};
 use crate::features::keys::{self, Caller, Channel, ExposeError, Key};
 use crate::features::suppressions;
 use crate::id::{EmailId, Id as _};
@@ -18,7 +20,6 @@ use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
 use bytes::Bytes;
 use sealwright_mail::address::Mailbox;
 use sealwright_mail::compose;
-use serde::Serialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -27,15 +28,6 @@ use tokio::sync::Semaphore;
 const SEARCHED_AT_ONCE: usize = 256 * 1024;
 /// Layouts under way at once: the threads they run on sign mail, too.
 static DERIVING: Semaphore = Semaphore::const_new(2);
-
-/// A caller's idempotency key, with a digest of what was asked.
-#[derive(Clone)]
-pub struct Idempotency {
-    /// The key.
-    pub key: String,
-    /// SHA-256 of the request.
-    pub request_digest: [u8; 32],
-}
 
 /// What was accepted: the first answer's facts.
 #[derive(Clone)]
@@ -48,8 +40,12 @@ pub struct Accepted {
     pub to: Vec<String>,
     /// The subject.
     pub subject: String,
+    /// Queued, scheduled, or suppressed.
+    pub status: Status,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// When it is to leave, if not at once.
+    pub scheduled_at: Option<Timestamp>,
     /// Why nobody is written to, if nobody is: of several reasons the first recipient's.
     pub suppressed: Option<suppressions::Type>,
 }
@@ -74,6 +70,14 @@ pub enum SendError {
     /// The key is restricted to other domains.
     #[error("this API key may not send from the domain {0}; it is restricted to others")]
     DomainNotAllowed(String),
+    /// An attachment could not be fetched.
+    #[error("this attachment can't be fetched: {reason}")]
+    Unreachable {
+        /// Its place among the attachments.
+        place: usize,
+        /// Why; nothing of what was found there.
+        reason: String,
+    },
     /// The key was used for another request.
     #[error("this idempotency key was used for a different request; use a new key for a new e-mail")]
     IdempotencyConflict,
@@ -83,6 +87,13 @@ pub enum SendError {
     /// The vault failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
+}
+
+impl SendError {
+    /// Whether it says nothing of the e-mail: the store or the vault failed.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Vault(_))
+    }
 }
 
 impl From<ExposeError> for SendError {
@@ -103,49 +114,90 @@ pub async fn send(
     idempotency: Option<Idempotency>,
     answer: impl Fn(&Accepted) -> Vec<u8> + Send,
 ) -> Result<Sent, SendError> {
-    draft.check()?;
-    let domain = draft.from.address.domain().as_str();
-    if !caller.restrictions.allow_domain(domain) {
-        return Err(SendError::DomainNotAllowed(domain.to_owned()));
-    }
-    burn_keys_in(platform, caller, &draft).await?;
+    check(platform, caller, &draft).await?;
     let vault = platform.vault.org(&caller.org).await?;
-    let (prepared, message) = prepare(platform, &vault, caller, draft, idempotency, &answer).await?;
+    let (prepared, message) = prepare(platform, &vault, caller, draft).await?;
     let mut prepared = Arc::new(prepared);
     loop {
+        let answer = answer(&prepared.accepted);
+        let kept = match &idempotency {
+            Some(key) => Some(Kept::new(&vault, caller, prepared.at, key, &answer).await?),
+            None => None,
+        };
         let unit = {
             let prepared = Arc::clone(&prepared);
-            async move |tx: &OrgTx| accept(tx, &prepared).await
+            async move |tx: &OrgTx| accept(tx, &prepared, kept.as_ref()).await
         };
         match platform.store.org(&caller.org).write("email_send", unit).await? {
+            Verdict::Accepted { has_listeners } => {
+                committed(platform, fresh, &prepared, message, has_listeners);
+                return Ok(Sent::Accepted(answer));
+            }
+            Verdict::Replay(replay) => return Ok(Sent::Replayed(replay.open(&vault).await?)),
             Verdict::Suppressed(found) => {
                 let known = Arc::unwrap_or_clone(prepared);
-                prepared = Arc::new(known.with_suppressed(&vault, found, &answer).await?);
-            }
-            Verdict::Accepted { has_listeners } => {
-                // Nobody takes a test message out again, nor one that goes nowhere.
-                if caller.mode == Mode::Live && prepared.status() != Status::Suppressed {
-                    fresh.put(prepared.id.clone(), message);
-                }
-                if !prepared.suppressed.is_empty() {
-                    let kind = Status::Suppressed.name();
-                    let outcomes = &platform.metrics.outcomes;
-                    let count = prepared.suppressed_events.len() as u64;
-                    outcomes.get_or_create(&KindLabel { kind }).inc_by(count);
-                }
-                platform.hints.wake(JobKind::Deliver);
-                if has_listeners {
-                    platform.hints.wake(JobKind::Event);
-                }
-                platform.metrics.emails_accepted.inc();
-                return Ok(Sent::Accepted(prepared.answer.clone()));
-            }
-            Verdict::Replay(sealed) => {
-                let cell = idempotency_cell(&prepared.idempotency_row);
-                return Ok(Sent::Replayed(vault.open(cell, &sealed).await?));
+                prepared = Arc::new(known.with_suppressed(&vault, found).await?);
             }
         }
     }
+}
+
+/// Refuses what need not be composed for that; keys that the mail tells are burned.
+pub(super) async fn check(platform: &Platform, caller: &Caller, draft: &Draft) -> Result<(), SendError> {
+    draft.check()?;
+    if let Some(at) = draft.scheduled_at {
+        schedule::check(at, platform.clock.now())?;
+    }
+    check_key(caller, draft)?;
+    burn_keys_in(platform, caller, draft).await
+}
+
+fn check_key(caller: &Caller, draft: &Draft) -> Result<(), SendError> {
+    let domain = draft.from.address.domain().as_str();
+    if caller.restrictions.allow_domain(domain) {
+        return Ok(());
+    }
+    Err(SendError::DomainNotAllowed(domain.to_owned()))
+}
+
+/// Refuses senders that may not send as things stand, before more is done for them than a commit. The commit asks again.
+pub(super) async fn check_sender(
+    platform: &Platform,
+    caller: &Caller,
+    draft: &Draft,
+) -> Result<(), SendError> {
+    check_key(caller, draft)?;
+    let domain = draft.from.address.domain().as_str().to_owned();
+    let unit = async move |tx: &OrgTx| match domains::may_send(tx, &domain).await? {
+        true => Ok(()),
+        false => Err(SendError::DomainUnverified(domain.clone())),
+    };
+    platform.store.org(&caller.org).read("email_sender", unit).await
+}
+
+/// What follows from a commit: delivery finds the message at hand, and is woken.
+pub(super) fn committed(
+    platform: &Platform,
+    fresh: &Fresh,
+    prepared: &Prepared,
+    message: Arc<[u8]>,
+    has_listeners: bool,
+) {
+    // Nobody takes a test message out again, nor one that goes nowhere; and one that waits is not to lie in clear for so long.
+    if prepared.caller.mode == Mode::Live && prepared.status() == Status::Queued {
+        fresh.put(prepared.id.clone(), message);
+    }
+    if !prepared.suppressed.is_empty() {
+        let kind = Status::Suppressed.name();
+        let outcomes = &platform.metrics.outcomes;
+        let count = prepared.suppressed_events.len() as u64;
+        outcomes.get_or_create(&KindLabel { kind }).inc_by(count);
+    }
+    platform.hints.wake(JobKind::Deliver);
+    if has_listeners {
+        platform.hints.wake(JobKind::Event);
+    }
+    platform.metrics.emails_accepted.inc();
 }
 
 /// Whoever reads this mail, its archive or its log would have the key: it is burned before the mail is accepted, and the mail goes its way.
@@ -185,20 +237,44 @@ pub(super) struct Prepared {
     pub(super) id: EmailId,
     pub(super) caller: Caller,
     pub(super) at: Timestamp,
+    pub(super) scheduled_at: Option<Timestamp>,
     pub(super) sender_domain: String,
     pub(super) head_sealed: Bytes,
     pub(super) content_sealed: Bytes,
     pub(super) recipients: Vec<PreparedRecipient>,
     pub(super) tag_indexes: Vec<Vec<u8>>,
-    pub(super) idempotency: Option<PreparedIdempotency>,
     /// Who was suppressed when this was made.
     pub(super) suppressed: Suppressed,
     pub(super) suppressed_events: Vec<Event>,
     pub(super) head: Head,
+    /// What is answered.
     pub(super) accepted: Accepted,
     event: Event,
-    pub(super) answer: Vec<u8>,
-    pub(super) idempotency_row: String,
+}
+
+impl Prepared {
+    /// The status that it is accepted in.
+    pub(super) fn status(&self) -> Status {
+        let statuses: Vec<_> = self.recipients.iter().map(|recipient| recipient.status).collect();
+        Status::of_all(&statuses)
+    }
+
+    /// The status of recipients that are to be written to.
+    pub(super) fn open_status(&self) -> Status {
+        open_status(self.scheduled_at)
+    }
+
+    /// When it is to leave.
+    pub(super) fn released_at(&self) -> Timestamp {
+        self.scheduled_at.unwrap_or(self.at)
+    }
+}
+
+fn open_status(scheduled_at: Option<Timestamp>) -> Status {
+    match scheduled_at {
+        Some(_) => Status::Scheduled,
+        None => Status::Queued,
+    }
 }
 
 #[derive(Clone)]
@@ -211,40 +287,36 @@ pub(super) struct PreparedRecipient {
     pub(super) mailbox_sealed: Bytes,
 }
 
-#[derive(Clone)]
-pub(super) struct PreparedIdempotency {
-    pub(super) key_index: Vec<u8>,
-    pub(super) request_digest: Bytes,
-    pub(super) body_sealed: Bytes,
-}
-
 enum Verdict {
     Accepted {
         has_listeners: bool,
     },
-    Replay(Bytes),
+    Replay(Replay),
     /// Others are suppressed than were known; nothing was stored.
     Suppressed(Suppressed),
 }
 
 /// The unit of work.
-async fn accept(tx: &OrgTx, prepared: &Prepared) -> Result<Verdict, SendError> {
-    if let Some(idempotency) = &prepared.idempotency
-        && let Some(earlier) = store::idempotency(tx, &idempotency.key_index).await?
+async fn accept(tx: &OrgTx, prepared: &Prepared, kept: Option<&Kept>) -> Result<Verdict, SendError> {
+    if let Some(kept) = kept
+        && let Some(replay) = kept.earlier(tx).await?
     {
-        let is_same = earlier.request_digest == idempotency.request_digest;
-        return if is_same {
-            Ok(Verdict::Replay(earlier.body_sealed))
-        } else {
-            Err(SendError::IdempotencyConflict)
-        };
+        return Ok(Verdict::Replay(replay));
     }
+    if let Some(found) = suppressed::news(tx, prepared).await? {
+        return Ok(Verdict::Suppressed(found));
+    }
+    let has_listeners = take(tx, prepared).await?;
+    if let Some(kept) = kept {
+        store::insert_idempotency(tx, kept, prepared.at).await?;
+    }
+    Ok(Verdict::Accepted { has_listeners })
+}
+
+/// Stores one e-mail with its jobs and its events; answers whether somebody listens.
+pub(super) async fn take(tx: &OrgTx, prepared: &Prepared) -> Result<bool, SendError> {
     if !domains::may_send(tx, &prepared.sender_domain).await? {
         return Err(SendError::DomainUnverified(prepared.sender_domain.clone()));
-    }
-    let suppressed = suppressed::of(tx, prepared).await?;
-    if suppressed != prepared.suppressed {
-        return Ok(Verdict::Suppressed(suppressed));
     }
     store::insert(tx, prepared).await?;
     let destinations: BTreeSet<i64> = prepared
@@ -259,8 +331,9 @@ async fn accept(tx: &OrgTx, prepared: &Prepared) -> Result<Verdict, SendError> {
             JobKind::Deliver,
             prepared.id.as_str(),
             destination,
-            prepared.at,
-            prepared.at,
+            prepared.released_at(),
+            // Its expiry counts from there, and not from when it was accepted.
+            prepared.released_at(),
         )
         .await?;
     }
@@ -268,42 +341,50 @@ async fn accept(tx: &OrgTx, prepared: &Prepared) -> Result<Verdict, SendError> {
     for event in &prepared.suppressed_events {
         events::append(tx, event).await?;
     }
-    Ok(Verdict::Accepted { has_listeners })
+    Ok(has_listeners)
 }
 
-async fn prepare(
+/// Composes and seals an e-mail: everything that the commit stores, and the message.
+pub(super) async fn prepare(
     platform: &Platform,
     vault: &OrgVault,
     caller: &Caller,
     draft: Draft,
-    idempotency: Option<Idempotency>,
-    answer: &(impl Fn(&Accepted) -> Vec<u8> + Send),
 ) -> Result<(Prepared, Arc<[u8]>), SendError> {
     let at = platform.clock.now();
     let id = EmailId::generate(at, random());
     let draft = with_text(draft).await?;
-    let message: Arc<[u8]> = compose_message(&draft, &id, at)?.into();
+    let released_at = draft.scheduled_at.unwrap_or(at);
+    let message: Arc<[u8]> = compose_message(&draft, &id, released_at)?.into();
     let accepted = Accepted {
         id: id.clone(),
         from: draft.from.to_display_string(),
         to: draft.to.iter().map(Mailbox::to_display_string).collect(),
         subject: draft.subject.as_str().to_owned(),
+        status: open_status(draft.scheduled_at),
         created_at: at,
+        scheduled_at: draft.scheduled_at,
         suppressed: None,
     };
     let head = head(&accepted, &draft);
-    let answer = answer(&accepted);
-    let idempotency_row = idempotency
-        .as_ref()
-        .map(|i| hex(&idempotency_index(vault, caller, i)))
-        .unwrap_or_default();
+    let whole = Whole {
+        id: &id,
+        mode: caller.mode,
+        from: &accepted.from,
+        to: &accepted.to,
+        subject: &accepted.subject,
+        tags: &draft.tags,
+        metadata: &draft.metadata,
+    };
+    let what = draft.scheduled_at.map_or(Told::Sent, Told::Scheduled);
     let prepared = Prepared {
         caller: caller.clone(),
         at,
+        scheduled_at: draft.scheduled_at,
         sender_domain: draft.from.address.domain().as_str().to_owned(),
         head_sealed: seal_head(vault, &id, at, &head).await?,
         content_sealed: vault
-            .seal(Class::Content, at, content_cell(&id), &message)
+            .seal(Class::Content, released_at, content_cell(&id), &message)
             .await?
             .into(),
         recipients: seal_recipients(platform, vault, &id, (at, caller.mode), &draft).await?,
@@ -312,15 +393,11 @@ async fn prepare(
             .iter()
             .map(|tag| vault.blind_index("tag", tag))
             .collect(),
-        idempotency: seal_idempotency(vault, caller, at, idempotency.as_ref(), &idempotency_row, &answer)
-            .await?,
-        event: sent_event(vault, caller, &id, at, &accepted, &draft).await?,
+        event: told::event(vault, &whole, what, at).await?,
         suppressed: Suppressed::new(),
         suppressed_events: Vec::new(),
         head,
         accepted,
-        answer,
-        idempotency_row,
         id,
     };
     Ok((prepared, message))
@@ -333,26 +410,6 @@ pub(super) fn content_cell(id: &EmailId) -> Cell<'_> {
         column: "content_sealed",
         row: id.as_str(),
     }
-}
-
-pub(super) fn idempotency_cell(row: &str) -> Cell<'_> {
-    Cell {
-        table: "idempotency",
-        column: "body_sealed",
-        row,
-    }
-}
-
-/// Live and test keys of one organization have each their own idempotency keys.
-fn idempotency_index(vault: &OrgVault, caller: &Caller, idempotency: &Idempotency) -> Vec<u8> {
-    vault.blind_index(
-        "idempotency",
-        &format!("{}/{}", caller.mode.name(), idempotency.key),
-    )
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Derives the text part from the HTML when the caller gave none: receivers and screen readers deserve one.
@@ -474,7 +531,7 @@ async fn seal_recipients(
         recipients.push(PreparedRecipient {
             kind,
             address: mailbox.address.as_str().to_owned(),
-            status: Status::Queued,
+            status: open_status(draft.scheduled_at),
             destination: destination(platform, mode, &mailbox),
             address_index: vault.blind_index("address", &mailbox.address.canonical()),
             mailbox_sealed,
@@ -493,68 +550,4 @@ pub(super) fn recipient_cell(row: &str) -> Cell<'_> {
         column: "mailbox_sealed",
         row,
     }
-}
-
-async fn seal_idempotency(
-    vault: &OrgVault,
-    caller: &Caller,
-    at: Timestamp,
-    idempotency: Option<&Idempotency>,
-    row: &str,
-    answer: &[u8],
-) -> Result<Option<PreparedIdempotency>, VaultError> {
-    let Some(idempotency) = idempotency else {
-        return Ok(None);
-    };
-    Ok(Some(PreparedIdempotency {
-        key_index: idempotency_index(vault, caller, idempotency),
-        request_digest: Bytes::copy_from_slice(&idempotency.request_digest),
-        body_sealed: vault
-            .seal(Class::Metadata, at, idempotency_cell(row), answer)
-            .await?
-            .into(),
-    }))
-}
-
-async fn sent_event(
-    vault: &OrgVault,
-    caller: &Caller,
-    id: &EmailId,
-    at: Timestamp,
-    accepted: &Accepted,
-    draft: &Draft,
-) -> Result<Event, VaultError> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Data<'a> {
-        email_id: &'a EmailId,
-        from: &'a str,
-        to: &'a [String],
-        subject: &'a str,
-        sent_at: String,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        tags: &'a Vec<String>,
-        #[serde(skip_serializing_if = "events::Metadata::is_empty")]
-        metadata: &'a events::Metadata,
-    }
-    let data = Data {
-        email_id: id,
-        from: &accepted.from,
-        to: &accepted.to,
-        subject: &accepted.subject,
-        sent_at: at.rfc3339(),
-        tags: &draft.tags,
-        metadata: &draft.metadata,
-    };
-    events::prepare(
-        vault,
-        About {
-            kind: Type::EmailSent,
-            mode: caller.mode,
-            email: Some(id),
-            at,
-        },
-        &data,
-    )
-    .await
 }

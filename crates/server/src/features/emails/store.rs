@@ -1,5 +1,6 @@
 //! The rows of e-mails, contents, recipients, tags, attempts and idempotency keys.
 
+use super::idempotency::Kept;
 use super::outcome::{AttemptOutcome, RecipientOutcome};
 use super::read::Filter;
 use super::send::Prepared;
@@ -11,9 +12,10 @@ use crate::platform::store::{OrgTx, Row, StoreError, Value, params, statements};
 use bytes::Bytes;
 
 statements! {
-    org INSERT = "INSERT INTO emails (org_id, id, mode, status, key_id, head_sealed, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $7)";
+    org INSERT = "INSERT INTO emails (org_id, id, mode, status, key_id, head_sealed, created_at, updated_at, scheduled_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)";
     org INSERT_CONTENT = "INSERT INTO email_contents (org_id, day, email_id, content_sealed) VALUES ($1, $2, $3, $4)";
+    org DELETE_CONTENT = "DELETE FROM email_contents WHERE org_id = $1 AND day = $2 AND email_id = $3";
     org INSERT_TAG = "INSERT INTO email_tags (org_id, tag_index, email_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     org INSERT_RECIPIENT = "INSERT INTO recipients
         (org_id, email_id, position, kind, destination, address_index, mailbox_sealed, status, updated_at)
@@ -21,13 +23,18 @@ statements! {
     org IDEMPOTENCY = "SELECT request_digest, body_sealed FROM idempotency WHERE org_id = $1 AND key_index = $2";
     org INSERT_IDEMPOTENCY = "INSERT INTO idempotency (org_id, key_index, request_digest, status, body_sealed, created_at)
         VALUES ($1, $2, $3, 200, $4, $5)";
-    org GET = "SELECT id, mode, status, head_sealed, created_at FROM emails WHERE org_id = $1 AND id = $2";
+    org GET = "SELECT id, mode, status, head_sealed, created_at, scheduled_at FROM emails WHERE org_id = $1 AND id = $2";
     org CONTENT = "SELECT content_sealed FROM email_contents WHERE org_id = $1 AND day = $2 AND email_id = $3";
     org RECIPIENTS = "SELECT position, kind, destination, address_index, mailbox_sealed, status, updated_at FROM recipients
         WHERE org_id = $1 AND email_id = $2 ORDER BY position";
     org STATUSES = "SELECT status FROM recipients WHERE org_id = $1 AND email_id = $2";
     org TOUCH = "UPDATE emails SET updated_at = $3 WHERE org_id = $1 AND id = $2";
+    /// Takes the row's lock: whoever cancels, moves or lets go an e-mail decides alone.
+    org HOLD = "UPDATE emails SET updated_at = $3 WHERE org_id = $1 AND id = $2 AND status = 'scheduled' RETURNING scheduled_at";
+    org SET_SCHEDULED_AT = "UPDATE emails SET scheduled_at = $3 WHERE org_id = $1 AND id = $2";
     org SET_STATUS = "UPDATE emails SET status = $3 WHERE org_id = $1 AND id = $2 AND status <> $3";
+    org SET_SCHEDULED_RECIPIENTS = "UPDATE recipients SET status = $3, updated_at = $4
+        WHERE org_id = $1 AND email_id = $2 AND status = 'scheduled'";
     /// A bounce may come back before the reply to the dot is recorded; it stays.
     org SET_RECIPIENT = "UPDATE recipients SET status = $4, updated_at = $5
         WHERE org_id = $1 AND email_id = $2 AND position = $3 AND status <> 'bounced'";
@@ -43,14 +50,14 @@ statements! {
         WHERE org_id = $1 AND email_id = $2 ORDER BY started_at, id";
     /// `x = $n OR $n IS NULL`, in this order: PostgreSQL takes a parameter's type from its first use.
     /// $2 mode, $3 status, $4/$5 time range, $6 address, $7 tag, $8/$9 cursor, $10 limit.
-    org LIST_OLDER = "SELECT id, mode, status, head_sealed, created_at FROM emails e
+    org LIST_OLDER = "SELECT id, mode, status, head_sealed, created_at, scheduled_at FROM emails e
         WHERE org_id = $1 AND mode = $2 AND (status = $3 OR $3 IS NULL)
         AND (created_at >= $4 OR $4 IS NULL) AND (created_at < $5 OR $5 IS NULL)
         AND (EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id) OR $6 IS NULL)
         AND (EXISTS (SELECT 1 FROM email_tags t WHERE t.org_id = $1 AND t.tag_index = $7 AND t.email_id = e.id) OR $7 IS NULL)
         AND ((created_at, id) < ($8, $9) OR $8 IS NULL)
         ORDER BY created_at DESC, id DESC LIMIT $10";
-    org LIST_NEWER = "SELECT id, mode, status, head_sealed, created_at FROM emails e
+    org LIST_NEWER = "SELECT id, mode, status, head_sealed, created_at, scheduled_at FROM emails e
         WHERE org_id = $1 AND mode = $2 AND (status = $3 OR $3 IS NULL)
         AND (created_at >= $4 OR $4 IS NULL) AND (created_at < $5 OR $5 IS NULL)
         AND (EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id) OR $6 IS NULL)
@@ -75,15 +82,12 @@ pub(super) async fn insert(tx: &OrgTx, new: &Prepared) -> Result<(), StoreError>
             new.status().name(),
             caller.actor.as_str(),
             &new.head_sealed,
-            new.at
+            new.at,
+            new.scheduled_at
         ],
     )
     .await?;
-    tx.execute(
-        &INSERT_CONTENT,
-        params![new.id.day(), &new.id, &new.content_sealed],
-    )
-    .await?;
+    insert_content(tx, &new.id, new.released_at(), &new.content_sealed).await?;
     for (recipient, position) in new.recipients.iter().zip(0_i64..) {
         let index = recipient.address_index.as_slice();
         let sealed = &recipient.mailbox_sealed;
@@ -102,16 +106,59 @@ pub(super) async fn insert(tx: &OrgTx, new: &Prepared) -> Result<(), StoreError>
     for tag in &new.tag_indexes {
         tx.execute(&INSERT_TAG, params![tag.as_slice(), &new.id]).await?;
     }
-    if let Some(key) = &new.idempotency {
-        let row = params![
-            key.key_index.as_slice(),
-            &key.request_digest,
-            &key.body_sealed,
-            new.at
-        ];
-        tx.execute(&INSERT_IDEMPOTENCY, row).await?;
-    }
     Ok(())
+}
+
+pub(super) async fn insert_idempotency(tx: &OrgTx, kept: &Kept, at: Timestamp) -> Result<(), StoreError> {
+    let row = params![
+        kept.key_index.as_slice(),
+        &kept.request_digest,
+        &kept.body_sealed,
+        at
+    ];
+    tx.execute(&INSERT_IDEMPOTENCY, row).await.map(drop)
+}
+
+/// Content lies at the day on which it is to be sent.
+async fn insert_content(
+    tx: &OrgTx,
+    id: &EmailId,
+    released_at: Timestamp,
+    sealed: &Bytes,
+) -> Result<(), StoreError> {
+    let row = params![released_at.day(), id, sealed];
+    tx.execute(&INSERT_CONTENT, row).await.map(drop)
+}
+
+/// Takes the lock of a scheduled e-mail; `None` when it is not scheduled (any more), else the time it is scheduled for.
+pub(super) async fn hold(tx: &OrgTx, id: &EmailId, at: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let row = tx.query_opt(&HOLD, params![id, at]).await?;
+    row.map(|row| row.reader().next()).transpose()
+}
+
+/// Gives an e-mail that is held, and its content, another time.
+pub(super) async fn move_to(
+    tx: &OrgTx,
+    id: &EmailId,
+    old: Timestamp,
+    new: Timestamp,
+    content_sealed: &Bytes,
+) -> Result<(), StoreError> {
+    tx.execute(&DELETE_CONTENT, params![old.day(), id]).await?;
+    insert_content(tx, id, new, content_sealed).await?;
+    tx.execute(&SET_SCHEDULED_AT, params![id, new]).await.map(drop)
+}
+
+/// Gives an e-mail that is held, and those of its recipients that wait with it, another status.
+pub(super) async fn end_schedule(
+    tx: &OrgTx,
+    id: &EmailId,
+    status: Status,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    set_status(tx, id, status).await?;
+    let row = params![id, status.name(), at];
+    tx.execute(&SET_SCHEDULED_RECIPIENTS, row).await.map(drop)
 }
 
 pub(super) struct Earlier {
@@ -138,6 +185,14 @@ pub(super) struct EmailRow {
     pub(super) status: String,
     pub(super) head_sealed: Bytes,
     pub(super) created_at: Timestamp,
+    pub(super) scheduled_at: Option<Timestamp>,
+}
+
+impl EmailRow {
+    /// When it left or is to leave.
+    pub(super) fn released_at(&self) -> Timestamp {
+        self.scheduled_at.unwrap_or(self.created_at)
+    }
 }
 
 fn email(row: Row) -> Result<EmailRow, StoreError> {
@@ -148,6 +203,7 @@ fn email(row: Row) -> Result<EmailRow, StoreError> {
         status: row.next()?,
         head_sealed: row.next()?,
         created_at: row.next()?,
+        scheduled_at: row.next()?,
     })
 }
 
@@ -155,8 +211,12 @@ pub(super) async fn get(tx: &OrgTx, id: &EmailId) -> Result<Option<EmailRow>, St
     tx.query_opt(&GET, params![id]).await?.map(email).transpose()
 }
 
-pub(super) async fn content(tx: &OrgTx, id: &EmailId) -> Result<Option<Bytes>, StoreError> {
-    tx.query_opt(&CONTENT, params![id.day(), id])
+pub(super) async fn content(
+    tx: &OrgTx,
+    id: &EmailId,
+    released_at: Timestamp,
+) -> Result<Option<Bytes>, StoreError> {
+    tx.query_opt(&CONTENT, params![released_at.day(), id])
         .await?
         .map(|row| row.reader().next())
         .transpose()

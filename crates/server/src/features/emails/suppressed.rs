@@ -1,11 +1,11 @@
 //! What becomes of recipients that are suppressed when an e-mail is accepted: recorded, told, and not written to.
 
-use super::send::{Accepted, Prepared, idempotency_cell};
+use super::send::Prepared;
 use super::{Status, told};
 use crate::features::events::{About, Type};
 use crate::features::suppressions;
 use crate::platform::store::{OrgTx, StoreError};
-use crate::platform::vault::{Class, OrgVault, VaultError};
+use crate::platform::vault::{OrgVault, VaultError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,13 +22,15 @@ struct Told {
     suppression_reason: &'static str,
 }
 
-/// Who of the recipients is suppressed now: asked inside the unit that accepts the e-mail.
-pub(super) async fn of(tx: &OrgTx, prepared: &Prepared) -> Result<Suppressed, StoreError> {
+/// Who of the recipients is suppressed now, if it is not who was known to be: asked inside the unit that accepts the e-mail, before it
+/// stores anything.
+pub(super) async fn news(tx: &OrgTx, prepared: &Prepared) -> Result<Option<Suppressed>, StoreError> {
     let recipients = prepared.recipients.iter();
     let indexes: Vec<&[u8]> = recipients
         .map(|recipient| recipient.address_index.as_slice())
         .collect();
-    suppressions::of(tx, prepared.caller.mode, &indexes).await
+    let found = suppressions::of(tx, prepared.caller.mode, &indexes).await?;
+    Ok((found != prepared.suppressed).then_some(found))
 }
 
 impl Prepared {
@@ -38,14 +40,13 @@ impl Prepared {
         mut self,
         vault: &OrgVault,
         suppressed: Suppressed,
-        answer: &(impl Fn(&Accepted) -> Vec<u8> + Send),
     ) -> Result<Self, VaultError> {
-        let at = self.at.plus(TOLD_AFTER);
+        let (at, open_status) = (self.at.plus(TOLD_AFTER), self.open_status());
         self.suppressed_events.clear();
         self.accepted.suppressed = None;
         for recipient in &mut self.recipients {
             let Some(kind) = suppressed.get(&recipient.address_index) else {
-                recipient.status = Status::Queued;
+                recipient.status = open_status;
                 continue;
             };
             recipient.status = Status::Suppressed;
@@ -62,23 +63,12 @@ impl Prepared {
             let event = told::recipient_event(vault, about, &self.head, &recipient.address, &told);
             self.suppressed_events.push(event.await?);
         }
+        self.accepted.status = Status::Suppressed;
         if self.status() != Status::Suppressed {
             // The others go on; the answer is that of any e-mail.
-            self.accepted.suppressed = None;
-        }
-        self.answer = answer(&self.accepted);
-        if let Some(idempotency) = &mut self.idempotency {
-            let cell = idempotency_cell(&self.idempotency_row);
-            let sealed = vault.seal(Class::Metadata, self.at, cell, &self.answer).await?;
-            idempotency.body_sealed = sealed.into();
+            (self.accepted.status, self.accepted.suppressed) = (open_status, None);
         }
         self.suppressed = suppressed;
         Ok(self)
-    }
-
-    /// The status that the e-mail begins with.
-    pub(super) fn status(&self) -> Status {
-        let statuses: Vec<_> = self.recipients.iter().map(|recipient| recipient.status).collect();
-        Status::of_all(&statuses)
     }
 }

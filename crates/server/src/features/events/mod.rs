@@ -20,8 +20,12 @@ use serde::Serialize;
 /// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
-    /// Accepted for sending.
+    /// Accepted for a later time, or moved to another.
+    EmailScheduled,
+    /// Accepted for sending; of scheduled mail: let go.
     EmailSent,
+    /// Taken back before its time came.
+    EmailCancelled,
     /// A receiving host took the mail for this recipient.
     EmailDelivered,
     /// Not taken now; it will be tried again.
@@ -50,8 +54,10 @@ pub enum Type {
 
 impl Type {
     /// All types.
-    pub const ALL: [Type; 13] = [
+    pub const ALL: [Type; 15] = [
+        Self::EmailScheduled,
         Self::EmailSent,
+        Self::EmailCancelled,
         Self::EmailDelivered,
         Self::EmailDeferred,
         Self::EmailBounced,
@@ -69,7 +75,9 @@ impl Type {
     /// The type as it is stored, shown and subscribed to.
     pub fn name(self) -> &'static str {
         match self {
+            Self::EmailScheduled => "email.scheduled",
             Self::EmailSent => "email.sent",
+            Self::EmailCancelled => "email.cancelled",
             Self::EmailDelivered => "email.delivered",
             Self::EmailDeferred => "email.deferred",
             Self::EmailBounced => "email.bounced",

@@ -258,5 +258,6 @@ fn draft(sender: &Sender, contact: &Personal<String>, words: &Words, is_last: bo
         headers: Vec::new(),
         metadata: Metadata::default(),
         attachments: Vec::new(),
+        scheduled_at: None,
     })
 }

@@ -30,6 +30,7 @@ impl Permissions {
     pub const KNOWN: &'static [&'static str] = &[
         "emails:send",
         "emails:read",
+        "emails:delete",
         "domains:create",
         "domains:read",
         "domains:update",

@@ -101,7 +101,7 @@ pub struct Job {
     pub epoch: i64,
     /// An attempt that was started and never finished.
     pub started_attempt: Option<String>,
-    /// When it was first added.
+    /// When it was added; of work that waits for a time of its own, that time.
     pub created_at: Timestamp,
 }
 
@@ -159,6 +159,17 @@ pub async fn postpone(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<(), Jo
 /// Gives the lease back without having ended an attempt. A mark by [`start`] stays: the effect may have happened.
 pub async fn put_back(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<(), JobError> {
     fenced(store::put_back(tx, job, due_at).await?)
+}
+
+/// Gives all jobs of this kind about `reference` another date, as if they had been added for it. Who has leased one keeps the lease, and
+/// finds the new date where this unit wrote it.
+pub async fn redate(tx: &OrgTx, kind: Kind, reference: &str, due_at: Timestamp) -> Result<(), StoreError> {
+    store::redate(tx, kind, reference, due_at).await
+}
+
+/// Takes all jobs of this kind about `reference` away, also from who holds them: their changes find the lease lost.
+pub async fn withdraw(tx: &OrgTx, kind: Kind, reference: &str) -> Result<(), StoreError> {
+    store::withdraw(tx, kind, reference).await
 }
 
 fn fenced(rows: u64) -> Result<(), JobError> {

@@ -22,6 +22,9 @@ statements! {
     /// Keeps the mark: whoever leases the job next has to know that its effect may have happened.
     org PUT_BACK = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+    /// It is first due then, whenever it was added; who holds a lease keeps it.
+    org REDATE = "UPDATE jobs SET due_at = $4, created_at = $4 WHERE org_id = $1 AND kind = $2 AND ref = $3";
+    org WITHDRAW = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3";
     system PUT_OFF = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     system LEASE =
@@ -114,6 +117,23 @@ pub(super) async fn put_back(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result
         params![job.kind.name(), &job.reference, job.part, job.epoch, due_at],
     )
     .await
+}
+
+pub(super) async fn redate(
+    tx: &OrgTx,
+    kind: Kind,
+    reference: &str,
+    due_at: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(&REDATE, params![kind.name(), reference, due_at])
+        .await
+        .map(drop)
+}
+
+pub(super) async fn withdraw(tx: &OrgTx, kind: Kind, reference: &str) -> Result<(), StoreError> {
+    tx.execute(&WITHDRAW, params![kind.name(), reference])
+        .await
+        .map(drop)
 }
 
 /// Says that the node is alive; with `takes_over`, also takes the leases of those that are not.

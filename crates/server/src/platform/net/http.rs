@@ -29,7 +29,7 @@ use super::url::HttpsUrl;
 /// How long an exchange may take when its caller has no better number.
 pub const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How much of a response body is read, in bytes.
+/// How much of a response body is read, in bytes, unless the caller says otherwise.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a kept connection may take to finish with its previous request.
@@ -95,7 +95,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// The header fields.
     pub headers: HeaderMap,
-    /// The content, as it was sent, at most [`BODY_BYTES_MAX`].
+    /// The content, as it was sent, at most [`BODY_BYTES_MAX`] or as much as was asked for.
     pub body: Bytes,
     /// Whether there was more content than `body` holds.
     pub truncated: bool,
@@ -241,7 +241,7 @@ impl HttpClient {
     /// # Errors
     /// [`HttpFailure`] when there is no complete answer; an answer with any status is a success.
     pub async fn post(&self, request: Outgoing<'_>) -> Result<Answer, HttpFailure> {
-        self.exchange(Method::POST, request).await
+        self.exchange(Method::POST, request, BODY_BYTES_MAX).await
     }
 
     /// Sends a GET and reads the answer.
@@ -249,11 +249,19 @@ impl HttpClient {
     /// # Errors
     /// As [`HttpClient::post`].
     pub async fn get(&self, request: Outgoing<'_>) -> Result<Answer, HttpFailure> {
+        self.get_up_to(request, BODY_BYTES_MAX).await
+    }
+
+    /// Sends a GET and reads the answer, of its content up to `bytes_max`.
+    ///
+    /// # Errors
+    /// As [`HttpClient::post`].
+    pub async fn get_up_to(&self, request: Outgoing<'_>, bytes_max: usize) -> Result<Answer, HttpFailure> {
         let request = Outgoing {
             body: Bytes::new(),
             ..request
         };
-        self.exchange(Method::GET, request).await
+        self.exchange(Method::GET, request, bytes_max).await
     }
 
     /// Sends a HEAD and reads the answer, which has no content.
@@ -265,10 +273,15 @@ impl HttpClient {
             body: Bytes::new(),
             ..request
         };
-        self.exchange(Method::HEAD, request).await
+        self.exchange(Method::HEAD, request, BODY_BYTES_MAX).await
     }
 
-    async fn exchange(&self, method: Method, outgoing: Outgoing<'_>) -> Result<Answer, HttpFailure> {
+    async fn exchange(
+        &self,
+        method: Method,
+        outgoing: Outgoing<'_>,
+        bytes_max: usize,
+    ) -> Result<Answer, HttpFailure> {
         let started = Instant::now();
         let Outgoing {
             url,
@@ -281,7 +294,11 @@ impl HttpClient {
         *request.method_mut() = method;
         *request.uri_mut() = url.target();
         *request.headers_mut() = self.own_headers(headers, url);
-        let steps = self.reuse_or_open(request, url, min_tls);
+        let key = Key {
+            origin: url.origin_key(),
+            min_tls,
+        };
+        let steps = self.reuse_or_open(request, url, &key, bytes_max);
         let mut answer = timeout(limit, steps).await.map_err(|_| HttpFailure::Timeout)??;
         answer.elapsed = started.elapsed();
         Ok(answer)
@@ -303,23 +320,23 @@ impl HttpClient {
         &self,
         mut request: Request<Full<Bytes>>,
         url: &HttpsUrl,
-        min_tls: TlsMin,
+        key: &Key,
+        bytes_max: usize,
     ) -> Result<Answer, HttpFailure> {
-        let key = Key {
-            origin: url.origin_key(),
-            min_tls,
-        };
-        while let Some(connection) = self.shared.pool.take(&key) {
+        while let Some(connection) = self.shared.pool.take(key) {
             if self.guard.check(connection.remote).is_err() {
                 continue; // opened under a guard that allows more than this one
             }
-            match self.send(&key, connection, request, None).await? {
+            match self.send(key, connection, request, None, bytes_max).await? {
                 Sent::Answered(answer) => return Ok(answer),
                 Sent::Not(back) => request = back,
             }
         }
-        let (connection, opening) = self.shared.connector.open(&self.guard, url, min_tls).await?;
-        match self.send(&key, connection, request, Some(opening)).await? {
+        let (connection, opening) = self.shared.connector.open(&self.guard, url, key.min_tls).await?;
+        match self
+            .send(key, connection, request, Some(opening), bytes_max)
+            .await?
+        {
             Sent::Answered(answer) => Ok(answer),
             Sent::Not(_) => Err(HttpFailure::Protocol {
                 reason: "the server closed the connection before the request was sent",
@@ -333,6 +350,7 @@ impl HttpClient {
         mut connection: Connection,
         request: Request<Full<Bytes>>,
         opening: Option<Opening>,
+        bytes_max: usize,
     ) -> Result<Sent, HttpFailure> {
         if !connection.sender.is_ready() {
             let ready = timeout(READY_TIMEOUT, connection.sender.ready()).await;
@@ -349,7 +367,9 @@ impl HttpClient {
                 };
             }
         };
-        let answer = self.receive(key, connection, response, opening).await?;
+        let answer = self
+            .receive(key, connection, response, opening, bytes_max)
+            .await?;
         Ok(Sent::Answered(answer))
     }
 
@@ -359,9 +379,10 @@ impl HttpClient {
         connection: Connection,
         response: Response<Incoming>,
         opening: Option<Opening>,
+        bytes_max: usize,
     ) -> Result<Answer, HttpFailure> {
         let (head, body) = response.into_parts();
-        let (body, truncated) = read_body(body).await?;
+        let (body, truncated) = read_body(body, bytes_max).await?;
         let answer = Answer {
             status: head.status,
             headers: head.headers,
@@ -409,7 +430,7 @@ const CLIENT_FIELDS: [HeaderName; 12] = [
     header::UPGRADE,
 ];
 
-async fn read_body(mut body: Incoming) -> Result<(Bytes, bool), HttpFailure> {
+async fn read_body(mut body: Incoming, bytes_max: usize) -> Result<(Bytes, bool), HttpFailure> {
     let mut read = BytesMut::new();
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else {
@@ -419,7 +440,7 @@ async fn read_body(mut body: Incoming) -> Result<(Bytes, bool), HttpFailure> {
         let Ok(data) = frame.into_data() else {
             continue; // trailers
         };
-        let room = BODY_BYTES_MAX - read.len();
+        let room = bytes_max - read.len();
         read.extend_from_slice(data.get(..room).unwrap_or(&data));
         if data.len() > room {
             return Ok((read.freeze(), true));

@@ -97,7 +97,7 @@ impl Leases {
         store::forget_full(&self.store).await
     }
 
-    fn nodes(&self) -> NonZeroU32 {
+    pub(super) fn nodes(&self) -> NonZeroU32 {
         NonZeroU32::new(self.nodes.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
     }
 

@@ -22,6 +22,7 @@
 //!
 //! Not here: which quota a plan has, status codes and headers (`entry/api`).
 
+mod batch;
 mod failures;
 mod gcra;
 mod held;

@@ -67,6 +67,7 @@ impl Schema {
             migration!("data", "0007_lanes"),
             migration!("data", "0008_suppressions"),
             migration!("data", "0009_returns"),
+            migration!("data", "0010_schedule"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -26,6 +26,7 @@ pub(crate) use value::params;
 pub use value::{FromValue, Row, RowReader, Value};
 
 use crate::id::OrgId;
+use crate::limits::SCHEDULE_AHEAD_MAX;
 use std::path::PathBuf;
 use std::sync::Arc;
 use unit::{Mode, Scope, Work};
@@ -269,8 +270,8 @@ impl SystemScope<'_> {
 statements! {
     /// Creates the day partitions of the tables that are forgotten by the day; SQLite has no partitions.
     system ENSURE_PARTITIONS =
-        sqlite "SELECT 0 WHERE $1 <= $2"
-        postgres "SELECT ensure_partitions($1, $2)";
+        sqlite "SELECT 0 WHERE $1 <= $2 AND $2 <= $3"
+        postgres "SELECT ensure_partitions($1, $2, $3)";
 }
 
 /// The statement of the store's own upkeep.
@@ -278,6 +279,8 @@ pub const MAINTENANCE: &[StatementText] = ALL;
 
 /// Days for which partitions exist ahead of time: a week of failed maintenance loses nothing.
 const PARTITION_DAYS_AHEAD: i64 = 7;
+/// The same for contents, which lie at the day on which they are to be sent: as far ahead as mail is scheduled, and a day for the way.
+const CONTENT_DAYS_AHEAD: i64 = (SCHEDULE_AHEAD_MAX.as_secs() / 86_400) as i64 + 1;
 
 impl Store {
     /// Makes the partitions of today and the coming days; returns how many were missing.
@@ -286,7 +289,11 @@ impl Store {
             let row = tx
                 .query_opt(
                     &ENSURE_PARTITIONS,
-                    params![today - 1, today + PARTITION_DAYS_AHEAD],
+                    params![
+                        today - 1,
+                        today + PARTITION_DAYS_AHEAD,
+                        today + CONTENT_DAYS_AHEAD
+                    ],
                 )
                 .await?;
             row.map_or(Ok(0), |row| row.reader().next())

@@ -306,6 +306,7 @@ on_both_engines! {
         let people = People::of(&house, &house.account).await;
         let made = house.client.post("/v1/api-keys", &house.account.live, &json!({"name": "kept"})).await.expect(201);
         let domains = house.client.get("/v1/domains", &house.account.live).await.expect(200);
+        let email = house.accepted(&house.email("ada@reader.example")).await;
         let document = told();
         let mut tried = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
@@ -316,6 +317,7 @@ on_both_engines! {
                 "/v1/api-keys/{id}" => made["id"].as_str().unwrap(),
                 "/v1/members/{id}" => people.members[1].as_str(),
                 "/v1/domains/{id}" => domains["data"][0]["id"].as_str().unwrap(),
+                "/v1/emails/{id}" => email.as_str(),
                 "/v1/settings" => "",
                 other => panic!("this test has nothing at {other} to change"),
             };
@@ -333,7 +335,7 @@ on_both_engines! {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 7 + 4 + 1 + 1);
+        assert_eq!(tried, 7 + 4 + 1 + 1 + 1);
         let kept = house.client.get(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap()), &house.account.live).await.expect(200);
         assert_eq!(kept["name"], "kept");
     }

@@ -107,6 +107,8 @@ on_both_engines! {
         let suppression = house.client.post("/v1/suppressions", &other.live, &suppression).await.expect(201);
         let domains = house.client.get("/v1/domains", &other.live).await.expect(200);
         let domain = domains["data"][0]["id"].as_str().unwrap();
+        let tomorrow = house.clock.now().plus(std::time::Duration::from_secs(86_400)).rfc3339();
+        let move_email = format!("{{\"scheduledAt\":\"{tomorrow}\"}}");
         for route in routes().iter().filter(|route| route.path.contains("{id}")) {
             let foreign = match route.path.split('/').nth(2).unwrap() {
                 "api-keys" => key,
@@ -123,9 +125,11 @@ on_both_engines! {
                 let body = match (route.operation, route.has_body) {
                     ("changeMember", _) => "{\"role\":\"analyst\"}",
                     ("updateDomain", _) => "{\"ed25519\":true}",
+                    ("updateEmail", _) => &move_email,
                     (_, true) => "{}",
                     (_, false) => "",
-                };
+                }
+                .to_owned();
                 let (client, method, key) = (house.client.clone(), route.method.clone(), key.to_owned());
                 async move { client.call(method, &path, &key, body).await }
             };

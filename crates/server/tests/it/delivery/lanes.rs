@@ -147,6 +147,28 @@ on_both_engines! {
             (house.shown(&second).await["status"] == "delivered").then_some(())
         }).await;
     }
+
+    async fn scheduled_mail_waits_for_its_lane_however_long_ago_it_was_accepted(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let (house, _names) = town(engine, &clock, "64").await;
+        let second = Duration::from_secs(1);
+        // Longer than mail is tried.
+        let wait = 4 * 86_400 * second;
+        let mut email = house.email("ada@live.example");
+        email["scheduledAt"] = clock.now().plus(wait).rfc3339().into();
+        let scheduled = house.accepted(&email).await;
+        clock.advance(wait - second);
+        let first = house.accepted(&house.email("rcpt-421@live.example")).await;
+        house.reaches(&first, "deferred").await;
+        clock.advance(second);
+        house.platform.hints.wake(sealwright::platform::jobs::Kind::Deliver);
+        crate::harness::stays("it waits", 25, async || house.shown(&scheduled).await["status"] == "scheduled").await;
+        eventually("it goes out afterwards", async || {
+            clock.advance(2 * second);
+            house.platform.hints.wake(sealwright::platform::jobs::Kind::Deliver);
+            (house.shown(&scheduled).await["status"] == "delivered").then_some(())
+        }).await;
+    }
 }
 
 on_both_engines! {

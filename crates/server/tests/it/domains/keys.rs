@@ -66,6 +66,22 @@ on_both_engines! {
         assert_eq!(new[1..], old[1..]);
     }
 
+    async fn scheduled_mail_is_signed_by_the_key_of_its_release(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let town = Town::start(engine, Some("mail.operator.example"), &clock).await;
+        let domain = town.added_and_verified().await;
+        let shown = keys(&domain, &town.zone().await);
+        let mut email = json!({"from": "shop@shop.example", "to": "ada@reader.example", "subject": "Hello", "text": "A text."});
+        email["scheduledAt"] = clock.now().plus(DAY / 12).rfc3339().into();
+        let id = town.house.accepted(&email).await;
+        clock.advance(DAY / 24);
+        town.act(&domain, "rotate-dkim").await.expect(200);
+        clock.advance(DAY / 24);
+        let message = town.received(&id).await;
+        assert_eq!(selectors(&message), ["sw2"]);
+        assert_eq!(verdict(&message, &shown).await, "pass");
+    }
+
     async fn keys_change_by_themselves_after_180_days_but_only_to_one_that_is_shown(engine: Engine) {
         let clock = Clock::manual(Clock::System.now());
         let town = Town::start(engine, None, &clock).await;

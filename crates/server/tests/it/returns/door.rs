@@ -44,7 +44,7 @@ on_both_engines! {
             assert!(reply.starts_with(answer), "{to}: {reply}");
         }
         assert_eq!(counted(&house, "forged"), 1);
-        clock.advance(Duration::from_secs(31 * 86_400));
+        clock.advance(Duration::from_secs(61 * 86_400));
         let reply = Talk::try_bring(house.smtp_address(), &path, &nobody("ada@reader.example")).await;
         assert!(reply.starts_with("550 5.1.1 this return path is no longer in use"), "{reply}");
         assert_eq!(counted(&house, "old"), 1);

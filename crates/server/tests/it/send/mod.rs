@@ -2,7 +2,10 @@
 
 mod accept;
 mod addresses;
+mod batch;
 mod doors;
 mod idempotency;
+mod links;
 mod lists;
 mod refusals;
+mod schedule;

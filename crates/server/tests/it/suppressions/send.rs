@@ -97,4 +97,43 @@ on_both_engines! {
         assert_eq!((told(&shown).len(), told(&shown)[2]), (3, "email.suppressed"));
         assert_eq!(house.attempts(&id).await.len(), 1);
     }
+    async fn scheduled_mail_goes_to_those_who_are_suppressed_neither_at_once_nor_by_its_time(engine: Engine) {
+        let day = Duration::from_secs(86_400);
+        let clock = Clock::manual(Clock::System.now().minus(day));
+        let house = Setup::new(engine).clock(&clock).start().await;
+        suppress(&house, &house.account.live, "ada@reader.example").await;
+        let mut email = house.email("ada@reader.example");
+        email["scheduledAt"] = json!(clock.now().plus(day).rfc3339());
+        let nobody = house.post(&email).await.expect(200);
+        assert_eq!((&nobody["status"], &nobody["suppressionReason"]), (&json!("suppressed"), &json!("manual")));
+        email["cc"] = json!(["bo@reader.example", "cy@elsewhere.example"]);
+        let answer = house.post(&email).await.expect(200);
+        assert_eq!((&answer["status"], &answer["suppressionReason"]), (&json!("scheduled"), &Value::Null));
+        let id = answer["id"].as_str().unwrap();
+        let shown = house.shown(id).await;
+        assert_eq!(statuses(&shown), ["suppressed", "scheduled", "scheduled"]);
+        assert_eq!(told(&shown), ["email.scheduled", "email.suppressed"]);
+        suppress(&house, &house.account.live, "bo@reader.example").await;
+        clock.advance(day);
+        let shown = house.reaches(id, "delivered").await;
+        assert_eq!(statuses(&shown), ["suppressed", "suppressed", "delivered"]);
+        let received: Vec<_> = house.sink.received().iter().flat_map(|mail| mail.rcpt_to.clone()).collect();
+        assert_eq!(received, ["cy@elsewhere.example"]);
+        let nobody = house.shown(nobody["id"].as_str().unwrap()).await;
+        assert_eq!(told(&nobody), ["email.scheduled", "email.suppressed"]);
+    }
+
+    async fn a_batch_says_of_each_email_whether_somebody_is_left(engine: Engine) {
+        let house = House::start(engine).await;
+        suppress(&house, &house.account.live, "ada@reader.example").await;
+        let batch = json!([house.email("ada@reader.example"), {"to": "nobody"}, house.email("bo@reader.example")]);
+        let answer = house.client.post("/v1/emails/batch", &house.account.live, &batch).await.expect(200);
+        let data = &answer["data"];
+        assert_eq!((&data[0]["status"], &data[0]["suppressionReason"]), (&json!("suppressed"), &json!("manual")));
+        assert_eq!((&data[1]["id"], &data[2]["status"]), (&Value::Null, &json!("queued")));
+        let shown = house.shown(data[0]["id"].as_str().unwrap()).await;
+        assert_eq!(told(&shown), ["email.sent", "email.suppressed"], "it is stored once");
+        house.reaches(data[2]["id"].as_str().unwrap(), "delivered").await;
+        assert_eq!(house.sink.received_count(), 1);
+    }
 }

@@ -5,10 +5,12 @@ use super::rows;
 use crate::harness::{
     Client, Database, Engine, Pairs, Receiver, Spawned, base_settings, eventually, lines, on_both_engines,
 };
+use http::Method;
 use sealwright::clock::Clock;
 use sealwright::entry::edge::Authority;
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// An installation with an organization, made by the program's own commands.
@@ -109,6 +111,15 @@ async fn send_all(client: &Client, key: &str, expected: impl Fn(&'static str) ->
         assert_eq!(refused.refusal(400).1, "to", "an address is no domain");
     }
     let mut sent = Vec::new();
+    let mut later = tempting("ada@reader.example");
+    later["scheduledAt"] = Clock::System
+        .now()
+        .plus(Duration::from_secs(3600))
+        .rfc3339()
+        .into();
+    let later = client.post("/v1/emails", key, &later).await.expect(200);
+    let cancel = format!("/v1/emails/{}/cancel", later["id"].as_str().unwrap());
+    client.call(Method::POST, &cancel, key, "").await.expect(200);
     for (email, status) in mails() {
         let answer = client.post("/v1/emails", key, &email).await.expect(200);
         sent.push((answer["id"].as_str().unwrap().to_owned(), email, expected(status)));
@@ -146,9 +157,14 @@ fn compare(database: Option<&Database>, is_routed: bool) {
             .await
             .expect(201);
 
+        let mut linking = tempting("ada@reader.example");
+        let link = format!("https://{}:8443/a", MAIL_HOST.ip());
+        linking["attachments"] = json!([{"filename": "a", "url": link}]);
+        let refused = client.post("/v1/emails", &installation.test, &linking).await;
+        assert_eq!(refused.refusal(400).0, "attachment_unreachable");
         send_all(&client, &installation.test, |status| status).await;
-        // One that it was sent and at least one of its end, for each.
-        let hooks = receiver.wait_for(2 * mails().len()).await;
+        // One that it was sent and at least one of its end, for each; and two of the one that was taken back.
+        let hooks = receiver.wait_for(2 * mails().len() + 2).await;
         assert!(hooks.iter().all(|hook| hook.json()["mode"] == "test"));
         assert_eq!(
             counts(),

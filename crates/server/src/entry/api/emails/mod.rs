@@ -1,5 +1,6 @@
-//! `/v1/emails`: send, list, get, attempts.
+//! `/v1/emails`: send one or many, list, get, attempts; move and take back what is scheduled.
 
+mod refused;
 mod show;
 mod wire;
 
@@ -7,7 +8,8 @@ use super::extract::{Body, IdText, Limit, PathId, Query, Time, Who, present};
 use super::page::List;
 use super::word::Word;
 use super::{Api, Problem, openapi};
-use crate::features::emails::{self, Filter, Idempotency, Sent, Status};
+use crate::features::emails::{self, Fetcher, Filter, Idempotency, Sent, Status};
+use crate::features::keys::Caller;
 use crate::id::EmailId;
 use crate::limits::{IDEMPOTENCY_KEY_CHARS_MAX, REQUEST_BODY_BYTES_MAX};
 use aide::generate::GenContext;
@@ -23,6 +25,7 @@ use schemars::JsonSchema;
 use sealwright_mail::address::Address;
 use serde::Deserialize;
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -67,12 +70,24 @@ impl IdempotencyKey {
     }
 }
 
-/// The answer to a send: the very bytes that are kept for replays.
-pub(super) struct SentAnswer(Sent);
+/// The answer to a send, a `T` by now written out: the very bytes that are kept for replays.
+pub(super) struct SentAnswer<T> {
+    sent: Sent,
+    shape: PhantomData<T>,
+}
 
-impl IntoResponse for SentAnswer {
+impl<T> From<Sent> for SentAnswer<T> {
+    fn from(sent: Sent) -> Self {
+        Self {
+            sent,
+            shape: PhantomData,
+        }
+    }
+}
+
+impl<T> IntoResponse for SentAnswer<T> {
     fn into_response(self) -> Response {
-        let (answer, is_replay) = match self.0 {
+        let (answer, is_replay) = match self.sent {
             Sent::Accepted(answer) => (answer, false),
             Sent::Replayed(answer) => (answer, true),
         };
@@ -86,14 +101,14 @@ impl IntoResponse for SentAnswer {
     }
 }
 
-impl OperationOutput for SentAnswer {
-    type Inner = show::AcceptedEmail;
+impl<T: JsonSchema> OperationOutput for SentAnswer<T> {
+    type Inner = T;
 
     fn inferred_responses(
         ctx: &mut GenContext,
         operation: &mut Operation,
     ) -> Vec<(Option<StatusCode>, aide::openapi::Response)> {
-        let mut answers = Json::<show::AcceptedEmail>::inferred_responses(ctx, operation);
+        let mut answers = Json::<T>::inferred_responses(ctx, operation);
         for (_, answer) in &mut answers {
             openapi::tell(answer, &["Idempotency-Replayed"]);
         }
@@ -106,10 +121,18 @@ pub(super) async fn send(
     Who(caller): Who,
     key: IdempotencyKey,
     body: Body<wire::NewEmail, REQUEST_BODY_BYTES_MAX>,
-) -> Result<SentAnswer, Problem> {
+) -> Result<SentAnswer<show::AcceptedEmail>, Problem> {
     let idempotency = key.of(body.bytes())?;
     let (new, _room) = body.into_parts();
-    let draft = new.draft()?;
+    let (draft, links) = new.draft()?;
+    // What is fetched may be gone by now, and the time it was to leave at is past.
+    if (!links.is_empty() || draft.scheduled_at.is_some())
+        && let Some(replay) = replayed(&api, &caller, idempotency.as_ref()).await?
+    {
+        return Ok(replay.into());
+    }
+    let mut fetcher = Fetcher::new(&api.platform, &api.net.http, &caller);
+    let draft = fetcher.complete(draft, links).await?;
     let sent = emails::send(
         &api.platform,
         &api.fresh,
@@ -118,7 +141,54 @@ pub(super) async fn send(
         idempotency,
         show::accepted,
     );
-    Ok(SentAnswer(sent.await?))
+    Ok(sent.await?.into())
+}
+
+pub(super) async fn send_batch(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    key: IdempotencyKey,
+    body: Body<wire::Batch, REQUEST_BODY_BYTES_MAX>,
+) -> Result<SentAnswer<show::BatchAnswer>, Problem> {
+    let idempotency = key.of(body.bytes())?;
+    let (batch, _room) = body.into_parts();
+    let (count, emails) = batch.read()?;
+    if let Some(replay) = replayed(&api, &caller, idempotency.as_ref()).await? {
+        return Ok(replay.into());
+    }
+    api.paces.charge_batch(&api.platform, &caller, count)?;
+    let mut fetcher = Fetcher::new(&api.platform, &api.net.http, &caller);
+    let mut drafts = Vec::with_capacity(emails.len());
+    for email in emails {
+        drafts.push(match email.and_then(|email| Ok(email.draft()?)) {
+            Ok((draft, links)) => match fetcher.complete(draft, links).await {
+                Err(error) if error.is_failure() => return Err(error.into()),
+                completed => completed.map_err(Problem::from),
+            },
+            Err(refused) => Err(refused),
+        });
+    }
+    let sent = emails::send_batch(
+        &api.platform,
+        &api.fresh,
+        &caller,
+        drafts,
+        idempotency,
+        show::batch,
+    );
+    Ok(sent.await?.into())
+}
+
+/// The first answer to a request that was done before: it is neither charged nor done again.
+async fn replayed(
+    api: &Api,
+    caller: &Caller,
+    idempotency: Option<&Idempotency>,
+) -> Result<Option<Sent>, Problem> {
+    match idempotency {
+        Some(idempotency) => Ok(emails::replayed(&api.platform, caller, idempotency).await?),
+        None => Ok(None),
+    }
 }
 
 /// Which e-mails to list.
@@ -181,6 +251,44 @@ pub(super) async fn get(
 ) -> Result<Json<show::EmailDetail>, Problem> {
     let detail = emails::get(&api.platform, &caller, &id).await?;
     Ok(Json(show::detail(&detail)))
+}
+
+pub(super) async fn change(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    PathId(id): PathId<EmailId>,
+    body: Body<wire::EmailChange>,
+) -> Result<Json<show::Email>, Problem> {
+    let summary = emails::reschedule(&api.platform, &caller, &id, body.scheduled_at.0).await?;
+    Ok(Json(show::email(&summary)))
+}
+
+pub(super) async fn cancel(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    PathId(id): PathId<EmailId>,
+) -> Result<Json<show::CancelledEmail>, Problem> {
+    emails::cancel(&api.platform, &caller, &id).await?;
+    Ok(Json(show::cancelled(&id)))
+}
+
+pub(super) async fn content(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    PathId(id): PathId<EmailId>,
+) -> Result<Json<show::Content>, Problem> {
+    let message = emails::content(&api.platform, &caller, &id).await?;
+    Ok(Json(show::content(&message)))
+}
+
+pub(super) async fn events(
+    State(api): State<Arc<Api>>,
+    Who(caller): Who,
+    PathId(id): PathId<EmailId>,
+) -> Result<Json<List<show::Timeline>>, Problem> {
+    let data = show::timeline(&emails::timeline(&api.platform, &caller, &id).await?);
+    let total = i64::try_from(data.len()).unwrap_or(i64::MAX);
+    Ok(Json(List::new(data, false, total, false)))
 }
 
 pub(super) async fn attempts(

@@ -1,10 +1,14 @@
 //! E-mails as the API shows them.
 
+use crate::clock::Timestamp;
+use crate::entry::api::Problem;
+use crate::entry::api::problem::Brief;
 use crate::entry::api::word::Word;
 use crate::features::delivery::Category;
 use crate::features::emails::{self, Accepted, AttemptState, Detail, Kind, Recipient, Status, Summary};
 use crate::features::events::{Metadata, Type};
 use crate::features::suppressions;
+use crate::id::EmailId;
 use crate::mode::Mode;
 use mail_parser::{MessageParser, PartType};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -26,22 +30,74 @@ pub(in crate::entry::api) struct AcceptedEmail {
     #[serde(skip_serializing_if = "Option::is_none")]
     suppression_reason: Option<&'static str>,
     created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_at: Option<String>,
+}
+
+impl AcceptedEmail {
+    fn of(accepted: &Accepted) -> Self {
+        Self {
+            id: accepted.id.to_string(),
+            object: "email",
+            from: accepted.from.clone(),
+            to: accepted.to.clone(),
+            subject: accepted.subject.clone(),
+            status: Word(accepted.status),
+            suppression_reason: accepted.suppressed.map(suppressions::Type::reason),
+            created_at: accepted.created_at.rfc3339(),
+            scheduled_at: accepted.scheduled_at.map(Timestamp::rfc3339),
+        }
+    }
 }
 
 /// The answer to a send, kept for replays.
 pub(super) fn accepted(accepted: &Accepted) -> Vec<u8> {
-    let email = AcceptedEmail {
-        id: accepted.id.to_string(),
-        object: "email",
-        from: accepted.from.clone(),
-        to: accepted.to.clone(),
-        subject: accepted.subject.clone(),
-        status: Word(accepted.suppressed.map_or(Status::Queued, |_| Status::Suppressed)),
-        suppression_reason: accepted.suppressed.map(suppressions::Type::reason),
-        created_at: accepted.created_at.rfc3339(),
+    // Only text: this can't fail.
+    serde_json::to_vec(&AcceptedEmail::of(accepted)).unwrap_or_default()
+}
+
+/// What became of each e-mail of a batch, in the batch's order.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::entry::api) struct BatchAnswer {
+    object: &'static str,
+    data: Vec<BatchItem>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(untagged)]
+enum BatchItem {
+    Accepted {
+        /// Its place in the batch, from 0.
+        index: usize,
+        #[serde(flatten)]
+        email: AcceptedEmail,
+    },
+    Refused {
+        /// Its place in the batch, from 0.
+        index: usize,
+        /// Why it was not accepted.
+        error: Brief,
+    },
+}
+
+/// The answer to a batch, kept for replays.
+pub(super) fn batch(results: &[Result<Accepted, Problem>]) -> Vec<u8> {
+    let item = |(index, result): (usize, &Result<Accepted, Problem>)| match result {
+        Ok(email) => BatchItem::Accepted {
+            index,
+            email: AcceptedEmail::of(email),
+        },
+        Err(problem) => BatchItem::Refused {
+            index,
+            error: problem.brief(),
+        },
+    };
+    let answer = BatchAnswer {
+        object: "list",
+        data: results.iter().enumerate().map(item).collect(),
     };
     // Only text: this can't fail.
-    serde_json::to_vec(&email).unwrap_or_default()
+    serde_json::to_vec(&answer).unwrap_or_default()
 }
 
 /// An e-mail in a list.
@@ -70,6 +126,9 @@ pub(in crate::entry::api) struct Email {
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     metadata: Metadata,
     created_at: String,
+    /// When it is to leave, or left, if that was not at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_at: Option<String>,
 }
 
 pub(super) fn email(summary: &Summary) -> Email {
@@ -96,6 +155,23 @@ pub(super) fn email(summary: &Summary) -> Email {
         tags: summary.head.tags.clone(),
         metadata: summary.head.metadata.clone(),
         created_at: summary.created_at.rfc3339(),
+        scheduled_at: summary.scheduled_at.map(Timestamp::rfc3339),
+    }
+}
+
+/// An e-mail that was taken back.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::entry::api) struct CancelledEmail {
+    id: String,
+    object: &'static str,
+    status: Word<Status>,
+}
+
+pub(super) fn cancelled(id: &EmailId) -> CancelledEmail {
+    CancelledEmail {
+        id: id.to_string(),
+        object: "email",
+        status: Word(Status::Cancelled),
     }
 }
 
@@ -114,14 +190,15 @@ pub(in crate::entry::api) struct EmailDetail {
     delivered_at: Option<String>,
     recipients: Vec<RecipientState>,
     /// The timeline, oldest first.
-    #[schemars(with = "Vec<Event>")]
-    events: Vec<Box<RawValue>>,
+    events: Vec<Timeline>,
 }
 
 /// An event as webhooks send it: bytes that were fixed when it happened, so only the document needs its shape.
-struct Event;
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(in crate::entry::api) struct Timeline(Box<RawValue>);
 
-impl JsonSchema for Event {
+impl JsonSchema for Timeline {
     fn schema_name() -> Cow<'static, str> {
         "Event".into()
     }
@@ -172,7 +249,7 @@ pub(super) fn detail(detail: &Detail) -> EmailDetail {
             .max()
             .map(|at| at.rfc3339()),
         recipients: recipients.iter().map(state).collect(),
-        events: detail.events.iter().filter_map(|event| raw(event)).collect(),
+        events: timeline(&detail.events),
         email: email(&detail.summary),
     }
 }
@@ -186,8 +263,49 @@ fn state(recipient: &Recipient) -> RecipientState {
     }
 }
 
+/// Events in their own words.
+pub(super) fn timeline(events: &[Vec<u8>]) -> Vec<Timeline> {
+    let events = events.iter().filter_map(|event| raw(event));
+    events.map(Timeline).collect()
+}
+
 fn raw(json: &[u8]) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(json.to_vec()).ok()?).ok()
+}
+
+/// What an e-mail says.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EmailContent")]
+pub(in crate::entry::api) struct Content {
+    object: &'static str,
+    /// `null` when there is no such part.
+    html: Option<String>,
+    text: Option<String>,
+    /// The header fields as they are written, in their order; unfolded, and without the signature, which is made when the mail leaves.
+    headers: Vec<HeaderField>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct HeaderField {
+    name: String,
+    value: String,
+}
+
+pub(super) fn content(message: &[u8]) -> Content {
+    let (html, text) = bodies(message);
+    let parsed = MessageParser::default().parse_headers(message);
+    let fields = parsed.iter().flat_map(|message| message.headers_raw());
+    Content {
+        object: "email_content",
+        html,
+        text,
+        headers: fields
+            .map(|(name, value)| HeaderField {
+                name: name.to_owned(),
+                value: value.replace("\r\n", "").trim().to_owned(),
+            })
+            .collect(),
+    }
 }
 
 /// The HTML and text parts of a message, with the line ends of JSON rather than those of mail.

@@ -1,21 +1,26 @@
 //! The body of `POST /v1/emails`, and how it becomes a draft.
 
-use crate::entry::api::json::OWN_WORDS;
+use crate::entry::api::Problem;
+use crate::entry::api::extract::{Instant, present};
+use crate::entry::api::json::{self, OWN_WORDS};
 use crate::entry::api::mailbox::{MailboxField, MailboxList};
-use crate::features::emails::{Attachment, Draft, DraftError};
+use crate::features::emails::{Attachment, Draft, DraftError, Link};
 use crate::features::events::{Metadata, Scalar, plain_number};
 use crate::limits::{
-    ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, HEADERS_MAX, METADATA_KEYS_MAX, SUBJECT_CHARS_MAX, TAG_CHARS_MAX,
-    TAGS_MAX,
+    ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BATCH_EMAILS_MAX, HEADERS_MAX, METADATA_KEYS_MAX,
+    SUBJECT_CHARS_MAX, TAG_CHARS_MAX, TAGS_MAX,
 };
+use crate::platform::net::{HttpsUrl, URL_BYTES_MAX};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sealwright_mail::header::{ContentId, ContentType, FileName, HeaderName, HeaderText};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// An e-mail to be sent.
 #[derive(Deserialize, JsonSchema)]
@@ -55,6 +60,50 @@ pub(in crate::entry::api) struct NewEmail {
     #[serde(default)]
     #[schemars(length(max = ATTACHMENTS_MAX))]
     attachments: Vec<AttachmentField>,
+    /// When it is to leave: a minute to 30 days from now. At once if not given.
+    #[serde(default, deserialize_with = "present")]
+    scheduled_at: Option<Instant>,
+}
+
+/// E-mails to be sent, each by itself.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(in crate::entry::api) struct Batch(Vec<Box<RawValue>>);
+
+impl Batch {
+    /// The e-mails, each read by itself: one that can't be read does not stop the others. The places in refusals are within the e-mail.
+    pub(super) fn read(self) -> Result<(NonZeroU32, Vec<Result<NewEmail, Problem>>), Problem> {
+        let count = u32::try_from(self.0.len()).ok().and_then(NonZeroU32::new);
+        let Some(count) = count.filter(|count| *count <= BATCH_EMAILS_MAX) else {
+            let found = self.0.len();
+            let message = format!("a batch has 1 to {BATCH_EMAILS_MAX} e-mails, this has {found}");
+            return Err(Problem::invalid("body", message));
+        };
+        let emails = self.0.iter().map(|email| json::parse(email.get().as_bytes()));
+        Ok((count, emails.collect()))
+    }
+}
+
+impl JsonSchema for Batch {
+    fn schema_name() -> Cow<'static, str> {
+        "Batch".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "array",
+            "items": generator.subschema_for::<NewEmail>(),
+            "minItems": 1,
+            "maxItems": BATCH_EMAILS_MAX,
+        })
+    }
+}
+
+/// What is to change of a scheduled e-mail.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(in crate::entry::api) struct EmailChange {
+    /// When it is to leave: a minute to 30 days from now.
+    pub(super) scheduled_at: Instant,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -62,9 +111,14 @@ pub(in crate::entry::api) struct NewEmail {
 struct AttachmentField {
     /// Its bare name.
     filename: String,
-    /// Its bytes in base64 with padding.
-    content: String,
-    /// `type/subtype`; `application/octet-stream` if not given.
+    /// Its bytes in base64 with padding; this or `url` is needed.
+    #[serde(default, deserialize_with = "present")]
+    content: Option<String>,
+    /// Where it is to be fetched from, before the e-mail is accepted.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(length(max = URL_BYTES_MAX), url)]
+    url: Option<String>,
+    /// `type/subtype`; if not given, what is told at the URL, or `application/octet-stream`.
     content_type: Option<String>,
     /// Content id, for `cid:` in the HTML part.
     cid: Option<String>,
@@ -72,16 +126,20 @@ struct AttachmentField {
 
 impl NewEmail {
     /// Parses every field; refusals name it.
-    pub(super) fn draft(self) -> Result<Draft, DraftError> {
+    pub(super) fn draft(self) -> Result<(Draft, Vec<Link>), DraftError> {
         if self.subject.chars().count() > SUBJECT_CHARS_MAX {
             return Err(DraftError::new(
                 "subject",
                 format!("a subject has at most {SUBJECT_CHARS_MAX} characters"),
             ));
         }
-        let attachment =
-            |(index, field): (usize, AttachmentField)| field.attachment(&format!("attachments/{index}"));
-        Ok(Draft {
+        let (mut attachments, mut links) = (Vec::new(), Vec::new());
+        for (place, field) in self.attachments.into_iter().enumerate() {
+            let (attachment, link) = field.attachment(place)?;
+            attachments.push(attachment);
+            links.extend(link);
+        }
+        let draft = Draft {
             from: self.from.parse("from")?,
             to: self.to.parse("to")?,
             cc: self.cc.parse("cc")?,
@@ -94,27 +152,31 @@ impl NewEmail {
             headers: self.headers.parse()?,
             tags: self.tags,
             metadata: self.metadata.0,
-            attachments: self
-                .attachments
-                .into_iter()
-                .enumerate()
-                .map(attachment)
-                .collect::<Result<_, _>>()?,
-        })
+            attachments,
+            scheduled_at: self.scheduled_at.map(|at| at.0),
+        };
+        Ok((draft, links))
     }
 }
 
 impl AttachmentField {
-    fn attachment(self, place: &str) -> Result<Attachment, DraftError> {
+    /// The attachment, and where its bytes are if they don't come with it.
+    fn attachment(self, place: usize) -> Result<(Attachment, Option<Link>), DraftError> {
         let refused = |field: &str, error: &dyn fmt::Display| {
-            DraftError::new(format!("{place}/{field}"), error.to_string())
+            DraftError::new(format!("attachments/{place}/{field}"), error.to_string())
         };
         let content_type = match &self.content_type {
             Some(text) => ContentType::parse(text).map_err(|error| refused("contentType", &error))?,
             None => ContentType::octet_stream(),
         };
+        let url = match (&self.content, &self.url) {
+            (Some(_), Some(_)) => return Err(refused("url", &"an attachment has content or url, not both")),
+            (None, None) => return Err(refused("content", &"this field, or url, is required")),
+            (_, url) => url.as_deref().map(HttpsUrl::parse).transpose(),
+        };
+        let url = url.map_err(|error| refused("url", &error))?;
         let content = STANDARD
-            .decode(&self.content)
+            .decode(self.content.unwrap_or_default())
             .map_err(|_| refused("content", &"expected base64 with padding and without line breaks"))?;
         if content.len() > ATTACHMENT_BYTES_MAX {
             return Err(refused(
@@ -129,12 +191,18 @@ impl AttachmentField {
             .transpose()
             .map_err(|error| refused("cid", &error))?;
         let filename = FileName::parse(&self.filename).map_err(|error| refused("filename", &error))?;
-        Ok(Attachment {
+        let link = url.map(|url| Link {
+            place,
+            url,
+            takes_type: self.content_type.is_none(),
+        });
+        let attachment = Attachment {
             filename,
             content_type,
             content,
             content_id,
-        })
+        };
+        Ok((attachment, link))
     }
 }
 
