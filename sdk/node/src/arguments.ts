@@ -74,6 +74,14 @@ export function requireObject(value: unknown, where: string, what: string): asse
   }
 }
 
+/** Refuses anything but an array of plain objects where a list is expected. */
+export function requireList(value: unknown, where: string, what: string): asserts value is object[] {
+  if (!Array.isArray(value)) {
+    throw new SealwrightError('argument_invalid', `${where}: ${what} must be an array`, { param: what });
+  }
+  for (const [index, each] of value.entries()) requireObject(each, where, `${what}[${index}]`);
+}
+
 /** Returns the id as a path segment. An empty id would turn "get one" into "list all". */
 export function pathId(id: unknown, call: string): string {
   if (typeof id !== 'string' || !PATH_ID.test(id)) {

@@ -7,6 +7,7 @@ import { Emails } from './resources/emails.js';
 import type { EmailDefaults } from './resources/emails.js';
 import { Secrets } from './resources/secrets.js';
 import { Settings } from './resources/settings.js';
+import { Suppressions } from './resources/suppressions.js';
 import { Webhooks } from './resources/webhooks.js';
 import { resolveSettings } from './settings.js';
 import type { SealwrightOptions } from './settings.js';
@@ -28,6 +29,8 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
   readonly emails: Emails<Defaults>;
   /** Add the domains to send from, and see what the DNS shows of them. */
   readonly domains: Domains;
+  /** Say who is not to be written to, and see who is not. */
+  readonly suppressions: Suppressions;
   /** Manage the endpoints that events are delivered to. */
   readonly webhooks: Webhooks;
   /** Make, change, rotate and delete API keys. */
@@ -44,6 +47,7 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
     this.#transport = new Transport(settings);
     this.emails = new Emails(this.#transport, settings.defaults);
     this.domains = new Domains(this.#transport);
+    this.suppressions = new Suppressions(this.#transport);
     this.webhooks = new Webhooks(this.#transport);
     this.apiKeys = new ApiKeys(this.#transport);
     this.settings = new Settings(this.#transport);

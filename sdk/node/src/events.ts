@@ -1,4 +1,5 @@
 import type { Metadata } from './resources/emails.js';
+import type { SuppressionType } from './resources/suppressions.js';
 
 /** What each event carries beside its own fields. */
 interface Envelope<Type extends string, Data> {
@@ -84,14 +85,18 @@ export type EmailReceivedEvent = Envelope<
   }
 >;
 
+/** What events about a suppression tell of it. */
 interface SuppressionFields {
   email: string;
-  type: string;
+  type: SuppressionType;
   reason?: string;
-  listId?: string | null;
+  /** The message whose bounce or complaint it was. */
+  emailId?: string;
   createdAt: string;
 }
+/** The address is not written to any more. */
 export type SuppressionCreatedEvent = Envelope<'suppression.created', SuppressionFields>;
+/** The address may be written to again. */
 export type SuppressionDeletedEvent = Envelope<'suppression.deleted', SuppressionFields>;
 
 /** What events about a key tell of it. */

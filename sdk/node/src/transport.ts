@@ -13,7 +13,10 @@ export interface Call {
   /** Begins with `/v1/`; segments are already checked. */
   readonly path: string;
   readonly query?: Readonly<Record<string, QueryValue>> | undefined;
+  /** Written as JSON. */
   readonly body?: unknown;
+  /** A body of another kind, sent as it is. */
+  readonly text?: { readonly mediaType: string; readonly content: string } | undefined;
   readonly idempotencyKey?: string | undefined;
   /** Whether doing it twice has the effect of doing it once, so that a lost answer may be asked for again. */
   readonly isRepeatable: boolean;
@@ -60,6 +63,15 @@ export class Transport {
     return textOf(answer, mediaType);
   }
 
+  /** Reads a text that comes in parts, of which each but the last leads on by its `Link`. */
+  async *textParts(call: Call, mediaType: string): AsyncGenerator<string, void, undefined> {
+    for (let part: Call | undefined = call; part !== undefined; ) {
+      const answer = await this.#answer(part, `${mediaType}, application/json`);
+      yield textOf(answer, mediaType);
+      part = partAfter(part, answer.response);
+    }
+  }
+
   async #answer(call: Call, accept: string): Promise<Answer> {
     const request = this.#prepare(call, accept);
     for (let triesMade = 1; ; triesMade += 1) {
@@ -86,6 +98,9 @@ export class Transport {
       // Once, before the first try: a retry with other bytes would be a conflict, not a replay.
       body = toJson(call.body);
       headers['Content-Type'] = 'application/json';
+    } else if (call.text !== undefined) {
+      body = call.text.content;
+      headers['Content-Type'] = call.text.mediaType;
     }
     const url = this.#settings.baseUrl + call.path + queryString(call.query ?? {});
     return { url, method: call.method, headers, body, idempotencyKey, isRepeatable };
@@ -194,6 +209,17 @@ function textOf({ response, text }: Answer, mediaType: string): string {
     `the server answered with success but not with ${mediaType}; does baseUrl point at a Sealwright server?`,
     answerFacts(response),
   );
+}
+
+/** The same call from another place on: of a link nothing else is taken, so that none can send the key elsewhere. */
+function partAfter(call: Call, response: Response): Call | undefined {
+  const link = /<([^>]*)>\s*;\s*rel="?next\b/.exec(response.headers.get('link') ?? '')?.[1];
+  if (link === undefined) return undefined;
+  const after = new URLSearchParams(link.slice(link.indexOf('?') + 1)).get('starting_after');
+  if (after === null || after === call.query?.['starting_after']) {
+    throw new SealwrightError('response_invalid', 'the server says there is more, but its link does not lead on', answerFacts(response));
+  }
+  return { ...call, query: { ...call.query, starting_after: after } };
 }
 
 function answeredError({ response, text }: Answer, idempotencyKey: string | undefined): SealwrightError {

@@ -49,6 +49,7 @@ describe('the words of the server are those of the package', () => {
   const same = {
     RefusalCode: 'ServerErrorCode', Permission: 'Permission', Mode: 'KeyMode', KeyExposurePolicy: 'KeyExposurePolicy', WebhookStatus: 'WebhookStatus',
     DomainStatus: 'DomainStatus', DnsRecordType: 'DnsRecordType', DnsRecordPurpose: 'DnsRecordPurpose', DnsRecordStatus: 'DnsRecordStatus',
+    SuppressionType: 'SuppressionType',
   };
   for (const [theirs, ours] of Object.entries(same)) {
     test(`${theirs} is ${ours}`, () => assert.deepEqual(words(ours), told(theirs)));
@@ -67,19 +68,26 @@ describe('the words of the server are those of the package', () => {
 
 test('queries of lists ask for what the server takes', () => {
   // Not yet taken by the server.
-  const waiting = { EmailQuery: ['metadata'], DomainQuery: [], WebhookQuery: [], PageQuery: [] };
-  const routes = { EmailQuery: '/v1/emails', DomainQuery: '/v1/domains', WebhookQuery: '/v1/webhooks', PageQuery: '/v1/api-keys' };
+  const waiting = { EmailQuery: ['metadata'], DomainQuery: [], SuppressionQuery: [], SuppressionExportQuery: [], WebhookQuery: [], PageQuery: [] };
+  const routes = {
+    EmailQuery: '/v1/emails', DomainQuery: '/v1/domains', WebhookQuery: '/v1/webhooks', PageQuery: '/v1/api-keys',
+    SuppressionQuery: '/v1/suppressions', SuppressionExportQuery: '/v1/suppressions/export',
+  };
   for (const [name, route] of Object.entries(routes)) {
     const taken = paths[route].get.parameters.filter((each) => each.in === 'query').map((each) => each.name);
     assert.deepEqual(fields(name), [...taken, ...waiting[name]].sort(), name);
   }
 });
 
-describe('domains have the fields of the document, and may lack those that the document lets be absent', () => {
-  const types = { Domain: 'Domain', DnsRecord: 'DnsRecord', Verification: 'DomainVerification', NewDomain: 'DomainDraft', DomainChange: 'DomainChange' };
+describe('types have the fields of the document, and may lack those that the document lets be absent', () => {
+  const types = {
+    Domain: 'Domain', DnsRecord: 'DnsRecord', Verification: 'DomainVerification', NewDomain: 'DomainDraft', DomainChange: 'DomainChange',
+    Suppression: 'Suppression', NewSuppression: 'SuppressionDraft', SuppressionCheck: 'SuppressionCheck',
+    SuppressionImport: 'SuppressionImport', RefusedSuppression: 'RefusedSuppression', Deleted: 'DeletedSuppression',
+  };
   for (const [theirs, ours] of Object.entries(types)) {
     test(`${theirs} is ${ours}`, () => {
-      const { properties, required } = components.schemas[theirs];
+      const { properties, required = [] } = components.schemas[theirs];
       assert.deepEqual(fields(ours), Object.keys(properties).sort());
       const always = CHECKER.getPropertiesOfType(exported(ours)).filter((field) => !(field.flags & ts.SymbolFlags.Optional));
       assert.deepEqual(always.map((field) => field.name).sort(), [...required].sort());

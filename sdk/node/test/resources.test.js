@@ -17,6 +17,7 @@ describe('ids', () => {
     const calls = {
       emails: ['get', 'attempts'],
       domains: ['get', 'update', 'verify', 'delete', 'rotateDkim', 'dns'],
+      suppressions: ['get', 'delete'],
       webhooks: ['get', 'delete'],
       apiKeys: ['get', 'update', 'delete', 'rotate'],
     };
@@ -238,6 +239,15 @@ test('every call refuses misspelt options before anything is sent', async (t) =>
     client.domains.delete('dom_1', misspelt),
     client.domains.rotateDkim('dom_1', misspelt),
     client.domains.dns('dom_1', misspelt),
+    client.suppressions.create({ email: 'ann@example.org' }, { idempotencyKey: 'a' }),
+    client.suppressions.get('sup_1', misspelt),
+    client.suppressions.check('ann@example.org', misspelt),
+    client.suppressions.list({}, misspelt),
+    client.suppressions.delete('ann@example.org', misspelt),
+    client.suppressions.import([], misspelt),
+    client.suppressions.importCsv('email\n', misspelt),
+    client.suppressions.export({}, misspelt),
+    client.suppressions.export({ format: 'csv' }, misspelt),
     client.webhooks.create({ url: 'https://hooks.example.org/', events: [] }, { idempotencyKey: 'a' }),
     client.apiKeys.create({}, { idempotencyKey: 'a' }),
     client.apiKeys.get('key_1', misspelt),

@@ -43,10 +43,10 @@ export interface DomainDraft {
   type?: 'sending' | undefined;
 }
 
-/** What can be changed of a domain. */
+/** What can be changed of a domain; what is left out stays. */
 export interface DomainChange {
   /** Whether mail bears a second signature, by Ed25519. It needs three further records. */
-  ed25519: boolean;
+  ed25519?: boolean | undefined;
 }
 
 /** A sending domain with its records. */

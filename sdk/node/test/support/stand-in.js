@@ -14,7 +14,7 @@ async function startStandIn(...steps) {
     for await (const chunk of request) chunks.push(chunk);
     const { method, url, headers } = request;
     const text = Buffer.concat(chunks).toString('utf8');
-    requests.push({ method, url, headers, text, body: text === '' ? undefined : JSON.parse(text), at: performance.now() });
+    requests.push({ method, url, headers, text, body: bodyOf(text, headers), at: performance.now() });
     const step = steps[Math.min(requests.length, steps.length) - 1];
     if (typeof step === 'function') step(request, response);
     else answer(response, step);
@@ -28,6 +28,12 @@ async function startStandIn(...steps) {
       return new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** JSON as what it says, anything else as it came. */
+function bodyOf(text, headers) {
+  if (text === '') return undefined;
+  return headers['content-type'] === 'application/json' ? JSON.parse(text) : text;
 }
 
 function answer(response, { status = 200, headers = {}, body = {} }) {

@@ -1,7 +1,7 @@
 // Compiled, never run: a program as an ES-module user writes it, and the mistakes the types have to catch.
 import type { IncomingMessage } from 'node:http';
 import { ForbiddenError, Lettr, NotFoundError, RateLimitError, Sealwright, SealwrightError, verifyWebhook } from 'sealwright';
-import type { ApiKey, Caller, DnsRecord, Email, EmailDefaults, EmailDraft, OrganizationSettings, Page, WebhookEvent, WebhookEventType } from 'sealwright';
+import type { ApiKey, Caller, DnsRecord, Email, EmailDefaults, EmailDraft, OrganizationSettings, Page, Suppression, SuppressionImport, WebhookEvent, WebhookEventType } from 'sealwright';
 
 const client = new Sealwright(process.env['SEALWRIGHT_API_KEY'], { baseUrl: 'https://mail.example.com', maxRetries: 5 });
 const lettr: Sealwright = new Lettr(process.env['LETTR_API_KEY']);
@@ -84,6 +84,17 @@ export async function publish(name: string): Promise<string> {
   return wanted.length > 0 ? client.domains.dns(id) : '';
 }
 
+export async function bringAlong(csv: string): Promise<Suppression[]> {
+  const { created, existing, refused }: SuppressionImport = await client.suppressions.importCsv(csv);
+  if (created + existing === 0) throw new Error(refused.map(({ index, message }) => `${index}: ${message}`).join());
+  const { type, reason } = await client.suppressions.create({ email: 'ann@example.org', type: 'unsubscribes' });
+  await client.suppressions.import([{ email: 'bob@example.org', type, reason }]);
+  if ((await client.suppressions.check('bob@example.org')).suppressed) await client.suppressions.delete('bob@example.org');
+  for await (const { id } of client.suppressions.iterate({ type: 'manual' })) await client.suppressions.delete(id);
+  const file: string = await client.suppressions.export({ format: 'csv' });
+  return file === '' ? [] : client.suppressions.export({ type: 'complaints' });
+}
+
 export function receive(request: IncomingMessage, body: Buffer): string {
   const event: WebhookEvent = verifyWebhook(body, request.headers['lettr-signature'], process.env['WEBHOOK_SECRET']);
   switch (event.type) {
@@ -91,6 +102,8 @@ export function receive(request: IncomingMessage, body: Buffer): string {
       return event.data.bounceType === 'hard' ? event.data.bounceCategory : event.data.message;
     case 'domain.failed':
       return `${event.data.name} lacks ${event.data.missingRecords?.join() ?? 'nothing'}`;
+    case 'suppression.created':
+      return event.data.emailId ?? event.data.type;
     case 'email.sent':
       return event.data.to.join();
     default:
@@ -126,6 +139,10 @@ export function mistakes(): void {
   void client.domains.list({ ending_before: 'dom_1' });
   // @ts-expect-error a domain keeps its name
   void client.domains.update('dom_1', { name: 'example.org' });
+  // @ts-expect-error no such type
+  void client.suppressions.create({ email: 'ann@example.org', type: 'bounces' });
+  // @ts-expect-error no such format
+  void client.suppressions.export({ format: 'xml' });
   // @ts-expect-error no such policy
   void client.settings.update({ keyExposurePolicy: 'shrug' });
   // @ts-expect-error a creation of a key has no idempotency key
