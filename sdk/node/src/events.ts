@@ -13,6 +13,16 @@ interface Envelope<Type extends string, Data> {
   data: Data;
 }
 
+/** The fields that events about a message as a whole share. */
+interface MessageFields {
+  emailId: string;
+  from: string;
+  to: string[];
+  subject: string;
+  tags?: string[];
+  metadata?: Metadata;
+}
+
 /** The fields that events about one recipient of one message share. */
 interface EmailFields {
   emailId: string;
@@ -32,10 +42,7 @@ export type BounceCategory =
   | 'server_error'
   | 'rate_limited';
 
-export type EmailSentEvent = Envelope<
-  'email.sent',
-  { emailId: string; from: string; to: string[]; subject: string; sentAt: string; metadata?: Metadata }
->;
+export type EmailSentEvent = Envelope<'email.sent', MessageFields & { sentAt: string }>;
 export type EmailDeliveredEvent = Envelope<'email.delivered', EmailFields & { deliveredAt: string }>;
 export type EmailBouncedEvent = Envelope<
   'email.bounced',
@@ -59,14 +66,10 @@ export type EmailUnsubscribedEvent = Envelope<
   EmailFields & { unsubscribedAt: string; reason?: string }
 >;
 export type EmailFailedEvent = Envelope<'email.failed', EmailFields & { message?: string; failedAt?: string }>;
-export type EmailScheduledEvent = Envelope<
-  'email.scheduled',
-  { emailId: string; to: string | string[]; subject?: string; metadata?: Metadata; scheduledAt: string }
->;
-export type EmailCancelledEvent = Envelope<
-  'email.cancelled',
-  { emailId: string; to: string | string[]; subject?: string; metadata?: Metadata; cancelledAt?: string }
->;
+/** The message waits for its time. */
+export type EmailScheduledEvent = Envelope<'email.scheduled', MessageFields & { scheduledAt: string }>;
+/** The message was taken back before its time. */
+export type EmailCancelledEvent = Envelope<'email.cancelled', MessageFields & { cancelledAt: string }>;
 export type EmailSuppressedEvent = Envelope<'email.suppressed', EmailFields & { suppressionReason?: string }>;
 export type EmailReceivedEvent = Envelope<
   'email.received',

@@ -84,6 +84,8 @@ describe('types have the fields of the document, and may lack those that the doc
     Domain: 'Domain', DnsRecord: 'DnsRecord', Verification: 'DomainVerification', NewDomain: 'DomainDraft', DomainChange: 'DomainChange',
     Suppression: 'Suppression', NewSuppression: 'SuppressionDraft', SuppressionCheck: 'SuppressionCheck',
     SuppressionImport: 'SuppressionImport', RefusedSuppression: 'RefusedSuppression', Deleted: 'DeletedSuppression',
+    EmailChange: 'EmailChange', CancelledEmail: 'CancelledEmail', EmailContent: 'EmailContent', HeaderField: 'HeaderField', Brief: 'BatchRefusal',
+    AcceptedEmail: 'SentEmail', AttachmentField: 'AttachmentInput',
   };
   for (const [theirs, ours] of Object.entries(types)) {
     test(`${theirs} is ${ours}`, () => {

@@ -15,7 +15,7 @@ describe('ids', () => {
   test('cannot point at another route', async (t) => {
     const { client, server } = await clientOf(t, [{ body: {} }]);
     const calls = {
-      emails: ['get', 'attempts'],
+      emails: ['get', 'update', 'cancel', 'events', 'content', 'attempts'],
       domains: ['get', 'update', 'verify', 'delete', 'rotateDkim', 'dns'],
       suppressions: ['get', 'delete'],
       webhooks: ['get', 'delete'],
@@ -230,6 +230,11 @@ test('every call refuses misspelt options before anything is sent', async (t) =>
   const misspelt = { singal: AbortSignal.abort() };
   const calls = [
     client.me(misspelt),
+    client.emails.sendBatch([], misspelt),
+    client.emails.update('email_1', { scheduledAt: new Date() }, misspelt),
+    client.emails.cancel('email_1', misspelt),
+    client.emails.events('email_1', misspelt),
+    client.emails.content('email_1', misspelt),
     client.emails.attempts('email_1', misspelt),
     client.domains.create({ name: 'example.com' }, { idempotencyKey: 'a' }),
     client.domains.get('dom_1', misspelt),

@@ -12,7 +12,7 @@ try {
 } catch {
   // The test itself reports what is wrong, as a failure that a test runner counts.
 }
-const files = ['real.test.js', 'real-account.test.js', 'real-domains.test.js', 'real-suppressions.test.js'].map((name) => path.join(__dirname, name));
+const files = ['real.test.js', 'real-account.test.js', 'real-domains.test.js', 'real-suppressions.test.js', 'real-schedule.test.js'].map((name) => path.join(__dirname, name));
 const { status, error } = spawnSync(process.execPath, ['--test', ...files], { env, stdio: 'inherit' });
 if (error) throw error;
 process.exitCode = status ?? 1;

@@ -10,6 +10,7 @@ export type Permission =
   | 'emails:*'
   | 'emails:send'
   | 'emails:read'
+  | 'emails:delete'
   | 'domains:*'
   | 'domains:create'
   | 'domains:read'

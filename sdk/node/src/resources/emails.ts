@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { types } from 'node:util';
-import { checkCallOptions, checkSendOptions, pathId, requireObject } from '../arguments.js';
+import { checkCallOptions, checkSendOptions, pathId, requireList, requireObject } from '../arguments.js';
 import type { CallOptions, SendOptions } from '../arguments.js';
 import { SealwrightError } from '../errors.js';
+import type { ErrorCode } from '../errors.js';
 import type { WebhookEvent } from '../events.js';
 import { iterate, readPage } from '../page.js';
 import type { Page, PageQuery } from '../page.js';
@@ -26,15 +27,31 @@ export type EmailStatus =
 /** Opaque facts of your own that come back in reads and webhooks. */
 export type Metadata = Record<string, string | number | boolean>;
 
-/** A file that travels with the message. */
-export interface AttachmentInput {
+/** What each attachment tells of itself. */
+interface AttachmentFields {
   filename: string;
-  /** Bytes, or a string that **already is** base64. For text write `Buffer.from(text)`. */
-  content: Uint8Array | string;
+  /** Default: what is told at the `url`, or `application/octet-stream`. */
   contentType?: string | undefined;
   /** Content id, for `<img src="cid:…">` in the HTML part. */
   cid?: string | undefined;
 }
+
+/** A file whose content is at hand. */
+interface AttachmentByContent extends AttachmentFields {
+  /** Bytes, or a string that **already is** base64. For text write `Buffer.from(text)`. */
+  content: Uint8Array | string;
+  url?: undefined;
+}
+
+/** A file that the server fetches. */
+interface AttachmentByUrl extends AttachmentFields {
+  /** A public `https` address. It is fetched before the message is accepted, also if that is to leave later. */
+  url: string;
+  content?: undefined;
+}
+
+/** A file that travels with the message. */
+export type AttachmentInput = AttachmentByContent | AttachmentByUrl;
 
 /** A message to send. The server checks it; its limits are in the API reference. */
 export interface EmailDraft {
@@ -53,7 +70,7 @@ export interface EmailDraft {
   headers?: Record<string, string> | undefined;
   tags?: string[] | undefined;
   metadata?: Metadata | undefined;
-  /** One minute to thirty days ahead. */
+  /** When it is to leave, one minute to thirty days ahead. Default: at once. */
   scheduledAt?: Date | string | undefined;
 }
 
@@ -74,6 +91,52 @@ export interface SentEmail {
   createdAt: string;
   scheduledAt?: string;
   suppressionReason?: string;
+}
+
+/** Why the server did not accept one message of a batch. */
+export interface BatchRefusal {
+  code: ErrorCode;
+  message: string;
+  /** A place within that message. */
+  param?: string;
+}
+
+/** What the server answers for one message of a batch: it is accepted, or `error` says why not. */
+export type BatchItem =
+  | (SentEmail & {
+      /** Its place in the batch, from 0. */
+      index: number;
+      error?: undefined;
+    })
+  | { index: number; error: BatchRefusal };
+
+/** What can be changed of a scheduled message. */
+export interface EmailChange {
+  /** One minute to thirty days ahead. */
+  scheduledAt: Date | string;
+}
+
+/** The answer to a cancellation. */
+export interface CancelledEmail {
+  id: string;
+  object: 'email';
+  status: 'cancelled';
+}
+
+/** A header field of a message, unfolded. */
+export interface HeaderField {
+  name: string;
+  value: string;
+}
+
+/** What a message says. */
+export interface EmailContent {
+  object: 'email_content';
+  /** `null` when there is no such part. */
+  html?: string | null;
+  text?: string | null;
+  /** As they are written, in their order; without the signature, which is made when the message leaves. */
+  headers: HeaderField[];
 }
 
 /** What has become of a message for one of its recipients. */
@@ -164,9 +227,42 @@ export class Emails<Defaults extends EmailDefaults = object> {
     requireObject(draft, 'emails.send', 'draft');
     checkSendOptions(options, 'emails.send');
     const { idempotencyKey = randomUUID(), signal } = options;
-    const body = toWire(withDefaults(draft, this.#defaults));
+    const body = toWire(withDefaults(draft, this.#defaults), 'emails.send');
     const request = { method: 'POST', path: '/v1/emails', body, isRepeatable: true, idempotencyKey, signal } as const;
     return (await this.#transport.request(request)) as SentEmail;
+  }
+
+  /**
+   * Sends or schedules 1 to 100 messages, and tells of each, in their order, whether it was accepted. What is refused does
+   * not stop the rest. One idempotency key is for the whole: send what was refused, once mended, with another.
+   */
+  async sendBatch(drafts: DraftBeside<Defaults>[], options: SendOptions = {}): Promise<BatchItem[]> {
+    requireList(drafts, 'emails.sendBatch', 'drafts');
+    checkSendOptions(options, 'emails.sendBatch');
+    const { idempotencyKey = randomUUID(), signal } = options;
+    const body = drafts.map((draft, index) => toWire(withDefaults(draft, this.#defaults), 'emails.sendBatch', `drafts[${index}].`));
+    const request = { method: 'POST', path: '/v1/emails/batch', body, isRepeatable: true, idempotencyKey, signal } as const;
+    const { data } = (await this.#transport.request(request)) as { data?: unknown };
+    if (Array.isArray(data)) return data as BatchItem[];
+    throw new SealwrightError('response_invalid', 'the server answered a batch without "data"', { idempotencyKey });
+  }
+
+  /** Gives a scheduled message another time; `not_scheduled` once it was let go or cancelled. */
+  async update(id: string, change: EmailChange, options: CallOptions = {}): Promise<Email> {
+    requireObject(change, 'emails.update', 'change');
+    checkCallOptions(options, 'emails.update');
+    const path = `/v1/emails/${pathId(id, 'emails.update')}`;
+    return (await this.#transport.request({ method: 'PATCH', path, body: change, isRepeatable: true, ...options })) as Email;
+  }
+
+  /**
+   * Takes a scheduled message back; `not_scheduled` once it was let go or cancelled. Not repeated after a lost connection: a
+   * second try could not tell whether the first has cancelled it.
+   */
+  async cancel(id: string, options: CallOptions = {}): Promise<CancelledEmail> {
+    checkCallOptions(options, 'emails.cancel');
+    const path = `/v1/emails/${pathId(id, 'emails.cancel')}/cancel`;
+    return (await this.#transport.request({ method: 'POST', path, isRepeatable: false, ...options })) as CancelledEmail;
   }
 
   /** Reads one message with what has become of it. */
@@ -174,6 +270,21 @@ export class Emails<Defaults extends EmailDefaults = object> {
     checkCallOptions(options, 'emails.get');
     const path = `/v1/emails/${pathId(id, 'emails.get')}`;
     return (await this.#transport.request({ method: 'GET', path, isRepeatable: true, ...options })) as Email;
+  }
+
+  /** Reads a message's timeline by itself, oldest first. */
+  async events(id: string, options: CallOptions = {}): Promise<Page<WebhookEvent>> {
+    checkCallOptions(options, 'emails.events');
+    const path = `/v1/emails/${pathId(id, 'emails.events')}/events`;
+    const ask = (): Promise<object> => this.#transport.request({ method: 'GET', path, isRepeatable: true, ...options });
+    return readPage<WebhookEvent, object>(ask, {});
+  }
+
+  /** Reads what a message says; `content_expired` once that was forgotten. */
+  async content(id: string, options: CallOptions = {}): Promise<EmailContent> {
+    checkCallOptions(options, 'emails.content');
+    const path = `/v1/emails/${pathId(id, 'emails.content')}/content`;
+    return (await this.#transport.request({ method: 'GET', path, isRepeatable: true, ...options })) as EmailContent;
   }
 
   /** Reads each try to deliver a message, with the SMTP dialogue step by step. */
@@ -207,13 +318,17 @@ function withDefaults(draft: EmailDefaults, defaults: EmailDefaults): EmailDefau
   return { ...defaults, html: undefined, text: undefined, ...given };
 }
 
-function toWire(draft: EmailDefaults): object {
+/** The draft as the server takes it; `place` is where in the arguments of `call` it stands. */
+function toWire(draft: EmailDefaults, call: string, place = ''): object {
+  const { attachments } = draft;
+  const wireAttachment = (attachment: AttachmentInput, index: number): object =>
+    toWireAttachment(attachment, call, `${place}attachments[${index}]`);
   return {
     ...draft,
     to: toList(draft.to),
     cc: toList(draft.cc),
     bcc: toList(draft.bcc),
-    attachments: Array.isArray(draft.attachments) ? draft.attachments.map(toWireAttachment) : draft.attachments,
+    attachments: Array.isArray(attachments) ? attachments.map(wireAttachment) : attachments,
   };
 }
 
@@ -221,14 +336,14 @@ function toList(addresses: AddressInput | AddressInput[] | undefined): AddressIn
   return addresses === undefined || Array.isArray(addresses) ? addresses : [addresses];
 }
 
-function toWireAttachment(attachment: AttachmentInput, index: number): object {
-  requireObject(attachment, 'emails.send', `attachments[${index}]`);
-  // Left alone: without content the server names what is missing, and it knows more forms than this version.
+function toWireAttachment(attachment: AttachmentInput, call: string, place: string): object {
+  requireObject(attachment, call, place);
+  // Left alone: the server fetches it, or names what is missing.
   if (attachment.content === undefined) return attachment;
-  return { ...attachment, content: toBase64(attachment.content, index) };
+  return { ...attachment, content: toBase64(attachment.content, call, place) };
 }
 
-function toBase64(content: unknown, index: number): string {
+function toBase64(content: unknown, call: string, place: string): string {
   if (typeof content === 'string') return content;
   // Not instanceof: bytes made in another realm (a test runner's sandbox, a worker) are bytes too.
   if (types.isUint8Array(content)) {
@@ -236,8 +351,8 @@ function toBase64(content: unknown, index: number): string {
   }
   throw new SealwrightError(
     'argument_invalid',
-    'emails.send: attachment content must be a Buffer, a Uint8Array or a base64 string',
-    { param: `attachments[${index}].content` },
+    `${call}: attachment content must be a Buffer, a Uint8Array or a base64 string`,
+    { param: `${place}.content` },
   );
 }
 

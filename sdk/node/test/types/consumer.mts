@@ -1,7 +1,7 @@
 // Compiled, never run: a program as an ES-module user writes it, and the mistakes the types have to catch.
 import type { IncomingMessage } from 'node:http';
 import { ForbiddenError, Lettr, NotFoundError, RateLimitError, Sealwright, SealwrightError, verifyWebhook } from 'sealwright';
-import type { ApiKey, Caller, DnsRecord, Email, EmailDefaults, EmailDraft, OrganizationSettings, Page, Suppression, SuppressionImport, WebhookEvent, WebhookEventType } from 'sealwright';
+import type { ApiKey, AttachmentInput, Caller, DnsRecord, Email, EmailDefaults, EmailDraft, OrganizationSettings, Page, Suppression, SuppressionImport, WebhookEvent, WebhookEventType } from 'sealwright';
 
 const client = new Sealwright(process.env['SEALWRIGHT_API_KEY'], { baseUrl: 'https://mail.example.com', maxRetries: 5 });
 const lettr: Sealwright = new Lettr(process.env['LETTR_API_KEY']);
@@ -19,6 +19,20 @@ export async function sendAndRead(signal: AbortSignal): Promise<string> {
   const { id } = await client.emails.send(draft, { idempotencyKey: 'order-7', signal });
   const email = await client.emails.get(id);
   return email.deliveredAt ?? email.status;
+}
+
+export async function schedule(drafts: EmailDraft[]): Promise<string[]> {
+  const refused: string[] = [];
+  for (const item of await client.emails.sendBatch(drafts, { idempotencyKey: 'batch-7' })) {
+    if (item.error) refused.push(`${item.index}: ${item.error.code} at ${item.error.param ?? 'no place'}`);
+    else if (item.status === 'scheduled') await client.emails.update(item.id, { scheduledAt: new Date('2030-01-02') });
+    else refused.push(...(await client.emails.content(item.id)).headers.map(({ name }) => name));
+  }
+  const bill = { filename: 'bill.pdf', url: 'https://files.example.com/bill.pdf' };
+  const { id } = await client.emails.send({ from: 'a@example.com', to: 'b@example.org', subject: 'Hi', text: 'Hello', attachments: [bill] });
+  const events: Page<WebhookEvent> = await client.emails.events(id);
+  const { status }: { status: 'cancelled' } = await client.emails.cancel(id);
+  return events.length > 0 ? [...refused, status] : refused;
 }
 
 export async function walk(): Promise<string[]> {
@@ -122,6 +136,13 @@ export function mistakes(): void {
   void client.emails.send({ from: 'a@example.com', subject: 'Hi', text: 'Hello' });
   // @ts-expect-error the field is called replyTo
   void client.emails.send({ from: 'a@example.com', to: 'b@example.com', subject: 'Hi', text: 'Hello', reply_to: 'c@example.com' });
+  // @ts-expect-error a message keeps its subject
+  void client.emails.update('email_1', { subject: 'Hello' });
+  // @ts-expect-error an attachment has a content or a URL
+  const nothing: AttachmentInput = { filename: 'bill.pdf' };
+  // @ts-expect-error and not both
+  const both: AttachmentInput = { filename: 'bill.pdf', content: nothing.content ?? '', url: 'https://files.example.com/bill.pdf' };
+  void client.emails.send({ from: 'a@example.com', to: 'b@example.com', subject: 'Hi', text: 'x', attachments: [both] });
   // @ts-expect-error metadata is flat
   void client.emails.send({ from: 'a@example.com', to: 'b@example.com', subject: 'Hi', text: 'x', metadata: { user: { id: 1 } } });
   const withSender = new Sealwright('le_x', { defaults: { from: 'a@example.com' } });
