@@ -209,11 +209,11 @@ fn derive(secret: &[u8; 32], label: &[u8]) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
 }
 
-/// Overwrites what the last call left on the stack: the state of a hash holds its last block in clear and is moved about, and on a
-/// thread that has nothing to do afterwards it would stay there.
+/// Overwrites what the last call left on the stack, so many bytes of it: the state of a hash holds its last block in clear and is moved
+/// about, and on a thread that has nothing to do afterwards, or that has ended, it would stay there.
 #[inline(never)]
-fn wipe_stack() {
-    let mut below = [0_u8; STACK_BYTES_WIPED];
+pub fn wipe_stack<const BYTES: usize>() {
+    let mut below = [0_u8; BYTES];
     below.zeroize();
     std::hint::black_box(&below);
 }
@@ -277,7 +277,7 @@ impl OrgVault {
     /// A blind index: equal values of one kind have equal indexes inside the organization, and nowhere else.
     pub fn blind_index(&self, kind: &'static str, value: &str) -> Vec<u8> {
         let index = self.keyed_hash(kind, value);
-        wipe_stack();
+        wipe_stack::<STACK_BYTES_WIPED>();
         index
     }
 
