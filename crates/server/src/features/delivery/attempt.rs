@@ -263,8 +263,13 @@ impl Delivery {
         let planned = schedule::after(&work.attempt);
         let tell = |(recipient, fate): (&'a Destined, &'a Fate)| {
             let wait = fate.wait(planned);
+            // What is left of a wait was reckoned when the attempt began.
+            let from = match fate {
+                Fate::Waiting { .. } => work.attempt.started_at,
+                _ => now,
+            };
             let next =
-                wait.and_then(|wait| schedule::date(&work.mailed, wait, now, self.options.expire_after));
+                wait.and_then(|wait| schedule::date(&work.mailed, wait, from, self.options.expire_after));
             Told {
                 work,
                 recipient,
