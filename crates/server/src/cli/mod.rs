@@ -9,9 +9,13 @@ mod operate;
 mod serve;
 
 use crate::config::{Config, ConfigError, Settings};
+use crate::platform::vault::wipe_stack;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// Bytes of a thread's stack that are overwritten when it rests.
+const STACK_BYTES_WIPED: usize = 128 * 1024;
 
 /// Exit code when the settings or the arguments are wrong.
 const EXIT_USAGE: u8 = 2;
@@ -123,6 +127,9 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // What was in clear on a stack for a moment does not stay while its thread has nothing to do, or has ended.
+        .on_thread_park(wipe_stack::<STACK_BYTES_WIPED>)
+        .on_thread_stop(wipe_stack::<STACK_BYTES_WIPED>)
         .build()
         .map_err(Failure::of)?;
     let settings = settings(&cli.settings)?;
