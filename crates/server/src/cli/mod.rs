@@ -9,10 +9,10 @@ mod operate;
 mod serve;
 
 use crate::config::{Config, ConfigError, Settings};
-use crate::platform::vault::wipe_stack;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use zeroize::Zeroize as _;
 
 /// Bytes of a thread's stack that are overwritten when it rests.
 const STACK_BYTES_WIPED: usize = 128 * 1024;
@@ -124,12 +124,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Overwrites what earlier calls left on this thread's stack: the state of a hash holds its last block in clear, and so do a parser's frames.
+#[inline(never)]
+fn wipe_stack() {
+    let mut below = [0_u8; STACK_BYTES_WIPED];
+    below.zeroize();
+    std::hint::black_box(&below);
+}
+
 fn run(cli: Cli) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // What was in clear on a stack for a moment does not stay while its thread has nothing to do, or has ended.
-        .on_thread_park(wipe_stack::<STACK_BYTES_WIPED>)
-        .on_thread_stop(wipe_stack::<STACK_BYTES_WIPED>)
+        .on_thread_park(wipe_stack)
+        .on_thread_stop(wipe_stack)
         .build()
         .map_err(Failure::of)?;
     let settings = settings(&cli.settings)?;

@@ -11,16 +11,13 @@ use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::Kind as JobKind;
 use crate::platform::store::{OrgTx, StoreError};
-use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random, wipe_stack};
+use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
 use bytes::Bytes;
 use sealwright_mail::address::Address;
 use sealwright_mail::report::{Complaint, Failure, Report, Undelivered};
 use sealwright_mail::smtp::{Category, classify};
 use serde::Serialize;
 use std::sync::Arc;
-
-/// Bytes of the stack that the reading of a report may use.
-const STACK_BYTES_WIPED: usize = 256 * 1024;
 
 /// How the taking of a message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,11 +77,7 @@ pub async fn receive(
     to: &[Addressee],
     message: Vec<u8>,
 ) -> Result<Received, ReturnError> {
-    let reading = tokio::task::spawn_blocking(move || {
-        let report = Report::read(&message);
-        wipe_stack::<STACK_BYTES_WIPED>();
-        report
-    });
+    let reading = tokio::task::spawn_blocking(move || Report::read(&message));
     let report = reading.await.map_err(|_| ReturnError::CutOff)?;
     let now = platform.clock.now();
     let mut paths: Vec<Returned> = to.iter().filter_map(path_of).cloned().collect();

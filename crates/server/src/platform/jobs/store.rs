@@ -18,15 +18,16 @@ statements! {
     /// The epoch moves too: when this commit's outcome is unknown, trying again finds that it went through.
     org POSTPONE = "UPDATE jobs SET lease_owner = NULL, started_attempt = NULL, due_at = $6, attempt = attempt + 1, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
-    /// The same lease on both engines; PostgreSQL skips rows that another node is leasing at this moment.
     /// Keeps the mark: whoever leases the job next has to know that its effect may have happened.
     org PUT_BACK = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     /// It is first due then, whenever it was added; who holds a lease keeps it.
     org REDATE = "UPDATE jobs SET due_at = $4, created_at = $4 WHERE org_id = $1 AND kind = $2 AND ref = $3";
     org WITHDRAW = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3";
+    /// Like PUT_BACK, for many jobs of many organizations: none of them was begun.
     system PUT_OFF = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+    /// The same lease on both engines; PostgreSQL skips rows that another node is leasing at this moment.
     system LEASE =
         sqlite "UPDATE jobs SET lease_owner = $1, epoch = epoch + 1
             WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND due_at <= $3 ORDER BY due_at LIMIT $4)

@@ -28,12 +28,9 @@ use aws_lc_rs::hmac;
 use cipher::{Key, KeyName};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use zeroize::Zeroize as _;
 
 /// Bytes of a blind index: enough that two addresses never meet by chance in one organization.
 pub const BLIND_INDEX_BYTES: usize = 16;
-/// Bytes of the stack that a hash may use.
-const STACK_BYTES_WIPED: usize = 8 * 1024;
 /// Organizations whose keys are kept open at once; past it the cache starts anew.
 const ORGS_CACHED_MAX: usize = 10_000;
 /// Bucket keys kept open per organization: all classes for the days that requests usually touch.
@@ -209,15 +206,6 @@ fn derive(secret: &[u8; 32], label: &[u8]) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
 }
 
-/// Overwrites what the last call left on the stack, so many bytes of it: the state of a hash holds its last block in clear and is moved
-/// about, and on a thread that has nothing to do afterwards, or that has ended, it would stay there.
-#[inline(never)]
-pub fn wipe_stack<const BYTES: usize>() {
-    let mut below = [0_u8; BYTES];
-    below.zeroize();
-    std::hint::black_box(&below);
-}
-
 /// The keys of one organization.
 #[derive(Clone)]
 pub struct OrgVault {
@@ -276,14 +264,6 @@ impl OrgVault {
 
     /// A blind index: equal values of one kind have equal indexes inside the organization, and nowhere else.
     pub fn blind_index(&self, kind: &'static str, value: &str) -> Vec<u8> {
-        let index = self.keyed_hash(kind, value);
-        wipe_stack::<STACK_BYTES_WIPED>();
-        index
-    }
-
-    /// Apart, so that what it leaves on the stack lies below its caller.
-    #[inline(never)]
-    fn keyed_hash(&self, kind: &'static str, value: &str) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.inner.blind);
         context.update(kind.as_bytes());
         context.update(&[0]);
