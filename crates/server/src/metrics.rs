@@ -74,6 +74,8 @@ metrics! {
     in_doubt: Counter = Counter::default(), "Attempts whose outcome was never recorded";
     /// Destinations that mail went to lately: open, closed (left alone for a while).
     lanes: ByKind<Gauge> = Family::default(), "Destinations of mail by whether they are open";
+    /// Messages that failed the check before sending, by what was wrong: octets, structure, content, signature.
+    lint_findings: ByKind<Counter> = Family::default(), "Messages held by the check before sending";
     /// What came to return paths: bounced, complained, repeated (known already), unmatched (no such e-mail or recipient), other (no report), and refused at the door: forged, old.
     returns: ByKind<Counter> = Family::default(), "What came to return paths by result";
     /// Webhook requests: succeeded, failed.

@@ -41,6 +41,8 @@ pub enum Stage {
     Accept,
     /// From `POST /v1/emails` to the bytes in the receiver's hands and the outcome in the store.
     Deliver,
+    /// The last look at a signed message: parsed and verified by means that neither composed nor signed it.
+    Lint,
     /// From an event in the store to the receiver's 2xx and its durable record.
     Webhook,
     /// Deciding about requests: a quota for the organization and one for its key, charged together.
@@ -51,12 +53,13 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in the order in which they are measured.
-    pub const ALL: [Stage; 8] = [
+    pub const ALL: [Stage; 9] = [
         Self::Disk,
         Self::Crypto,
         Self::Store,
         Self::Accept,
         Self::Deliver,
+        Self::Lint,
         Self::Webhook,
         Self::Quota,
         Self::Fairness,
@@ -70,6 +73,7 @@ impl Stage {
             Self::Store => "store",
             Self::Accept => "accept",
             Self::Deliver => "deliver",
+            Self::Lint => "lint",
             Self::Webhook => "webhook",
             Self::Quota => "quota",
             Self::Fairness => "fairness",
@@ -82,7 +86,7 @@ impl Stage {
             (Self::Accept, Engine::Sqlite) => Some((0.50, 0.80)),
             (Self::Accept, Engine::Postgres) | (Self::Webhook, _) => Some((0.33, 0.50)),
             (Self::Deliver, _) => Some((0.40, 0.50)),
-            (Self::Disk | Self::Crypto | Self::Store | Self::Quota | Self::Fairness, _) => None,
+            (Self::Disk | Self::Crypto | Self::Store | Self::Lint | Self::Quota | Self::Fairness, _) => None,
         }
     }
 
@@ -93,6 +97,7 @@ impl Stage {
             Self::Store => &[Limit::Commit],
             Self::Accept => &[Limit::Commit, Limit::Requests],
             Self::Deliver => &[Limit::Signatures, Limit::Commit],
+            Self::Lint => &[Limit::Signatures],
             Self::Webhook => &[Limit::Posts, Limit::Commit],
         }
     }

@@ -67,6 +67,8 @@ enum What {
     Accept,
     /// From a request to the bytes at the receiver.
     Deliver,
+    /// The last look at a signed message before it leaves.
+    Lint,
     /// From an event to the receiver's answer and its record.
     Webhook,
     /// Deciding about requests by quota.
@@ -84,6 +86,7 @@ impl What {
             Self::Store => vec![Stage::Store],
             Self::Accept => vec![Stage::Accept],
             Self::Deliver => vec![Stage::Deliver],
+            Self::Lint => vec![Stage::Lint],
             Self::Webhook => vec![Stage::Webhook],
             Self::Quota => vec![Stage::Quota],
             Self::Fairness => vec![Stage::Fairness],

@@ -12,7 +12,7 @@ use super::super::{BenchError, failed};
 use super::accept::target;
 use super::wait_for;
 use crate::app::{Roles, Running};
-use crate::entry::dev::dkim;
+use crate::features::delivery::dkim_verdict;
 use crate::metrics::KindLabel;
 use crate::platform::dev::sink::{Captured, Sink, SinkOptions};
 use std::collections::HashMap;
@@ -144,7 +144,7 @@ impl<'a> Deliver<'a> {
 
     async fn verify_sample(&self) -> Result<(), BenchError> {
         for captured in self.sink.received() {
-            let verdict = dkim::verdict(&captured.bytes, &self.dkim_records).await;
+            let verdict = dkim_verdict(&captured.bytes, &self.dkim_records);
             if verdict != "pass" {
                 return Err(failed("the DKIM signature of a delivered message")(verdict));
             }

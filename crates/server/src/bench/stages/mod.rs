@@ -3,6 +3,7 @@
 mod accept;
 mod deliver;
 mod fairness;
+mod lint;
 mod quota;
 mod webhook;
 
@@ -41,6 +42,10 @@ pub(super) async fn measure(ground: &Ground, stage: Stage) -> Result<Figure, Ben
         Stage::Webhook => {
             let mut webhook = Webhook::start(ground).await?;
             rounds(ground, stage, async |round| webhook.round(round).await).await
+        }
+        Stage::Lint => {
+            let letters = lint::Letters::write(ground).await?;
+            rounds(ground, stage, async |_| letters.look(ground).await).await
         }
         Stage::Quota => rounds(ground, stage, async |_| quota::decide(ground).await).await,
         Stage::Fairness => {

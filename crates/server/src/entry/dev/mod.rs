@@ -2,7 +2,6 @@
 //!
 //! Everything is in memory and nothing is authenticated: these routes exist only in `sealwright dev`, which listens on loopback.
 
-pub mod dkim;
 mod hooks;
 mod outbox;
 

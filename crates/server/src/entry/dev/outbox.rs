@@ -1,7 +1,8 @@
 //! The captured outbox: a list, a message with its headers, its DKIM verdict and its webhooks, and the same as JSON.
 
+use super::Dev;
 use super::hooks::Received;
-use super::{Dev, dkim};
+use crate::features::delivery::dkim_verdict;
 use crate::platform::dev::sink::Captured;
 use askama::Template;
 use axum::Json;
@@ -72,7 +73,7 @@ fn wants_json(headers: &HeaderMap) -> bool {
     accept.contains("application/json") && !accept.contains("text/html")
 }
 
-async fn describe(dev: &Dev, captured: &Captured) -> Outbox {
+fn describe(dev: &Dev, captured: &Captured) -> Outbox {
     let parsed = MessageParser::default().parse(&captured.bytes[..]);
     let parsed = parsed.as_ref();
     let addresses = |list: Option<&mail_parser::Address<'_>>| {
@@ -101,7 +102,7 @@ async fn describe(dev: &Dev, captured: &Captured) -> Outbox {
             .to_owned(),
         received_at: crate::clock::Timestamp::from_micros(captured.received_at_unix_ms * 1000).rfc3339(),
         tls: captured.tls,
-        dkim: dkim::verdict(&captured.bytes, &dev.dkim_records).await,
+        dkim: dkim_verdict(&captured.bytes, &dev.dkim_records),
         webhooks: dev.hooks.about(&email_id),
         email_id,
         raw: String::from_utf8_lossy(&captured.bytes).into_owned(),
@@ -133,7 +134,7 @@ fn page(template: &impl Template) -> Response {
 pub(super) async fn list(State(dev): State<Arc<Dev>>, headers: HeaderMap) -> Response {
     let mut messages = Vec::new();
     for captured in dev.sink.received().iter().rev() {
-        messages.push(describe(&dev, captured).await);
+        messages.push(describe(&dev, captured));
     }
     if wants_json(&headers) {
         return Json(Messages { messages }).into_response();
@@ -145,7 +146,7 @@ pub(super) async fn show(State(dev): State<Arc<Dev>>, Path(seq): Path<u64>, head
     let Some(captured) = find(&dev, seq) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let message = describe(&dev, &captured).await;
+    let message = describe(&dev, &captured);
     if wants_json(&headers) {
         return Json(message).into_response();
     }

@@ -1,6 +1,7 @@
 //! Talks to a destination's hosts until one of them answered for the message, or none is left.
 
 use super::attempt::{AttemptError, NotStarted, Work, envelope_addresses};
+use super::lint::Finding;
 use super::pool::Lent;
 use super::route::{Candidates, Route};
 use super::signing::body_start;
@@ -8,6 +9,7 @@ use super::wire::{Envelope, Step, Target, TlsFacts, WireFailure};
 use super::{Delivery, facts};
 use crate::features::emails::{self, Destined};
 use crate::features::suppressions::Type;
+use crate::metrics::KindLabel;
 use crate::platform::jobs::JobError;
 use sealwright_mail::address::Mailbox;
 use sealwright_mail::smtp::Category;
@@ -171,7 +173,10 @@ impl Delivery {
         };
         let from = Mailbox::parse(&work.mailed.head.from)
             .map_err(|_| AttemptError::Other("a stored sender can't be read"))?;
-        let signature = self.sign(work, &from, message).await?;
+        let signature = match self.sign(work, &from, message).await? {
+            Ok(signature) => signature,
+            Err(finding) => return Ok(Ok(self.held(work, &finding))),
+        };
         // The header names recipients of other destinations too: one address beyond ASCII makes the message itself internationalized
         // (RFC 6532), wherever it goes. An address of this envelope may be a blind copy, which no header names.
         let is_ascii = |mailbox: &Mailbox| mailbox.address.is_ascii();
@@ -190,6 +195,19 @@ impl Delivery {
         };
         self.talk_to_hosts(work, targets, &envelope, &[&signature, message])
             .await
+    }
+
+    /// Our own check found a fault in what was about to leave, so nothing did.
+    fn held(&self, work: &Work, finding: &Finding) -> Exchange {
+        let kind = finding.kind();
+        self.platform
+            .metrics
+            .lint_findings
+            .get_or_create(&KindLabel { kind })
+            .inc();
+        tracing::error!(email = %work.email, %finding, "a message failed the check before sending; it is held and nothing of it was sent");
+        let fate = Fate::deferred(format!("held by the check before sending: {finding}"));
+        Exchange::of_all(work.open().count(), &fate)
     }
 
     async fn message(&self, work: &Work) -> Result<Option<Arc<[u8]>>, AttemptError> {

@@ -14,6 +14,7 @@ mod dispatch;
 mod exchange;
 mod facts;
 mod lanes;
+mod lint;
 mod pool;
 mod returning;
 mod route;
@@ -22,6 +23,7 @@ mod signing;
 mod simulate;
 pub mod wire;
 
+pub use lint::{Expected, Finding, Verifier, lint, verdict as dkim_verdict};
 pub use returning::Returning;
 pub use sealwright_mail::smtp::Category;
 
@@ -88,7 +90,7 @@ impl Delivery {
     /// A worker that is not running yet.
     ///
     /// # Errors
-    /// When TLS can't be set up.
+    /// When TLS, or the verifier of signatures, can't be set up.
     pub fn new(
         platform: Platform,
         options: Options,
@@ -99,7 +101,7 @@ impl Delivery {
         Ok(Arc::new(Self {
             pool: pool::Pool::new(&options, platform.clock.clone())?,
             lanes: lanes::Lanes::new(options.destination_concurrency_max, options.concurrency_max),
-            signing: signing::Signing::new(),
+            signing: signing::Signing::new().map_err(rustls::Error::General)?,
             signers: Signers::default(),
             platform,
             options,

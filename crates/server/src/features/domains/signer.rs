@@ -1,7 +1,7 @@
 //! What delivery needs of a domain for each message: its parsed DKIM keys, kept because parsing one costs as much as half a signature,
 //! and where bounces go.
 
-use super::records::bounce_host;
+use super::records::{bounce_host, dkim_host};
 use super::{Algorithm, DomainError, RecordPurpose, Shows, keys, shows, store};
 use crate::clock::Timestamp;
 use crate::id::OrgId;
@@ -24,7 +24,15 @@ struct Term {
     algorithm: Algorithm,
     since: Timestamp,
     until: Option<Timestamp>,
+    key: Key,
+}
+
+/// A key that signs, and where and how the DNS shows it.
+#[derive(Clone)]
+struct Key {
     signer: Signer,
+    host: String,
+    record: String,
 }
 
 struct Kept {
@@ -41,16 +49,24 @@ pub struct Signers {
 }
 
 /// The keys that sign one message: RSA, and Ed25519 if the domain asks for it.
-pub struct Signing(Vec<Signer>);
+pub struct Signing(Vec<Key>);
 
 impl Signing {
     /// The signature fields of a message whose body begins at `body_start`.
     pub fn sign(&self, message: &[u8], body_start: usize, signed_at_s: i64) -> Result<Vec<u8>, DkimError> {
         let mut fields = Vec::new();
-        for signer in &self.0 {
-            fields.extend(signer.sign(message, body_start, signed_at_s)?);
+        for key in &self.0 {
+            fields.extend(key.signer.sign(message, body_start, signed_at_s)?);
         }
         Ok(fields)
+    }
+
+    /// The records of the keys as the DNS is to show them: names of hosts and texts.
+    pub fn published(&self) -> Vec<(String, String)> {
+        let records = self.0.iter();
+        records
+            .map(|key| (key.host.clone(), key.record.clone()))
+            .collect()
     }
 }
 
@@ -65,7 +81,7 @@ impl Signers {
         released_at: Timestamp,
     ) -> Result<Signing, DomainError> {
         let kept = self.kept(platform, org, domain).await?;
-        let signers = Algorithm::ALL.into_iter().filter_map(|algorithm| {
+        let keys = Algorithm::ALL.into_iter().filter_map(|algorithm| {
             let terms = kept.terms.iter().filter(|term| term.algorithm == algorithm);
             let is_current = |term: &&Term| {
                 term.since <= released_at && term.until.is_none_or(|until| released_at < until)
@@ -73,13 +89,13 @@ impl Signers {
             let current = terms.clone().find(is_current);
             // Released before its first key signed: the oldest will do. There is none for Ed25519, which came later.
             let oldest = || terms.clone().next_back().filter(|_| algorithm == Algorithm::Rsa);
-            current.or_else(oldest).map(|term| term.signer.clone())
+            current.or_else(oldest).map(|term| term.key.clone())
         });
-        let signers: Vec<Signer> = signers.collect();
-        if signers.is_empty() {
+        let keys: Vec<Key> = keys.collect();
+        if keys.is_empty() {
             return Err(DomainError::Unknown);
         }
-        Ok(Signing(signers))
+        Ok(Signing(keys))
     }
 
     /// The host that bounces of a domain go to; `None` while its record is not to be seen.
@@ -120,7 +136,11 @@ impl Signers {
                 algorithm: row.algorithm,
                 since: row.since,
                 until: row.until,
-                signer: Signer::new(key, domain, &row.selector).map_err(unusable)?,
+                key: Key {
+                    signer: Signer::new(key, domain, &row.selector).map_err(unusable)?,
+                    host: dkim_host(&row.selector, domain.as_str()),
+                    record: row.public_record,
+                },
             });
         }
         let kept = Arc::new(Kept {

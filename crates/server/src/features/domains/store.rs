@@ -33,7 +33,7 @@ statements! {
     org KEYS = "SELECT id, selector, algorithm, public_record, signing_since, retired_at FROM dkim_keys
         WHERE org_id = $1 AND domain_id = $2 ORDER BY selector";
     /// Also of a domain that was deleted: mail from it may still be under way.
-    org SIGNING_KEYS = "SELECT k.id, k.selector, k.algorithm, k.private_sealed, k.signing_since, k.retired_at FROM domains d
+    org SIGNING_KEYS = "SELECT k.id, k.selector, k.algorithm, k.public_record, k.private_sealed, k.signing_since, k.retired_at FROM domains d
         JOIN dkim_keys k ON k.org_id = d.org_id AND k.domain_id = d.id
         WHERE d.org_id = $1 AND d.name = $2 AND k.signing_since IS NOT NULL ORDER BY k.algorithm DESC, k.signing_since DESC";
     org FINDINGS = "SELECT findings FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
@@ -201,6 +201,7 @@ pub(super) struct SigningRow {
     pub(super) id: DkimKeyId,
     pub(super) selector: String,
     pub(super) algorithm: Algorithm,
+    pub(super) public_record: String,
     pub(super) private_sealed: Bytes,
     pub(super) since: Timestamp,
     pub(super) until: Option<Timestamp>,
@@ -214,6 +215,7 @@ pub(super) async fn signing_keys(tx: &OrgTx, name: &str) -> Result<Vec<SigningRo
             id: row.next()?,
             selector: row.next()?,
             algorithm: algorithm(SIGNING_KEYS.text(), &row.next::<String>()?)?,
+            public_record: row.next()?,
             private_sealed: row.next()?,
             since: row.next()?,
             until: row.next()?,

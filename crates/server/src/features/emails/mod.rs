@@ -38,7 +38,7 @@ pub use read::{
 };
 pub use read::{Destined, Mailed, Reached, SentTo, destined, message, sent_to};
 pub use schedule::{Due, Release, ScheduleError, cancel, due, release, reschedule, scheduled_for};
-pub use send::{Accepted, SendError, Sent, send};
+pub use send::{Accepted, SendError, Sent, message_id, send};
 pub use store::{ALL as STATEMENTS, NewAttempt, mark_in_doubt, start_attempt};
 pub use told::recipient_event;
 

@@ -18,7 +18,7 @@ use crate::platform::jobs::{self, Kind as JobKind};
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
 use bytes::Bytes;
-use sealwright_mail::address::Mailbox;
+use sealwright_mail::address::{Domain, Mailbox};
 use sealwright_mail::compose;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -431,8 +431,13 @@ async fn with_text(mut draft: Draft) -> Result<Draft, SendError> {
     Ok(draft)
 }
 
+/// The `Message-ID` of an e-mail, without brackets.
+pub fn message_id(id: &EmailId, domain: &Domain) -> String {
+    format!("{}@{}", id.as_str(), domain.as_str())
+}
+
 fn compose_message(draft: &Draft, id: &EmailId, at: Timestamp) -> Result<Vec<u8>, SendError> {
-    let message_id = format!("{}@{}", id.as_str(), draft.from.address.domain().as_str());
+    let message_id = message_id(id, draft.from.address.domain());
     let attachments: Vec<_> = draft
         .attachments
         .iter()

@@ -1,6 +1,7 @@
 //! From the queue to the wire, with receiving hosts that behave well and badly.
 
 mod lanes;
+mod lint;
 mod outcomes;
 mod process;
 mod routes;

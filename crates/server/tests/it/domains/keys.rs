@@ -32,8 +32,8 @@ fn selectors(message: &[u8]) -> Vec<String> {
         .collect()
 }
 
-async fn verdict(message: &[u8], keys: &[(String, String)]) -> String {
-    sealwright::entry::dev::dkim::verdict(message, keys).await
+fn verdict(message: &[u8], keys: &[(String, String)]) -> String {
+    sealwright::features::delivery::dkim_verdict(message, keys)
 }
 
 on_both_engines! {
@@ -53,7 +53,7 @@ on_both_engines! {
         let after = town.received(&second).await;
         assert_eq!(selectors(&after), ["sw2"]);
         for message in [&before, &after] {
-            assert_eq!(verdict(message, &old).await, "pass", "what was signed before and after is verified");
+            assert_eq!(verdict(message, &old), "pass", "what was signed before and after is verified");
         }
         assert_eq!(keys(&domain, &town.zone().await), old, "nobody had to publish anything");
         let keys_later = async || keys(&domain, &town.zone().await);
@@ -79,7 +79,7 @@ on_both_engines! {
         clock.advance(DAY / 24);
         let message = town.received(&id).await;
         assert_eq!(selectors(&message), ["sw2"]);
-        assert_eq!(verdict(&message, &shown).await, "pass");
+        assert_eq!(verdict(&message, &shown), "pass");
     }
 
     async fn keys_change_by_themselves_after_180_days_but_only_to_one_that_is_shown(engine: Engine) {
@@ -177,10 +177,10 @@ on_both_engines! {
         let message = sent().await;
         assert_eq!(selectors(&message), ["sw1", "sw1e"]);
         let all = keys(&changed, "");
-        assert_eq!(verdict(&message, &all).await, "pass", "the verdict is on both");
+        assert_eq!(verdict(&message, &all), "pass", "the verdict is on both");
         let mut another = all.clone();
         another[3].1.clone_from(&all[4].1);
-        assert!(verdict(&message, &another).await.starts_with("fail"), "the second signature is by the second key");
+        assert!(verdict(&message, &another).starts_with("fail"), "the second signature is by the second key");
         change(false).await;
         assert_eq!(selectors(&sent().await), ["sw1"]);
     }

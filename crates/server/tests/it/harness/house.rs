@@ -13,6 +13,7 @@ use sealwright::platform::vault::Cell;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How a house is to be built; what is not said is as in the field.
@@ -302,9 +303,28 @@ impl House {
         self.client.get(&path, &self.account.live).await.expect(200)
     }
 
+    /// Executes a statement behind the server's back, without its walls.
+    pub(crate) async fn execute(&self, statement: &str) {
+        match &self.database {
+            None => {
+                let connection = rusqlite::Connection::open(self.folder.path().join("data.db")).unwrap();
+                connection.busy_timeout(Duration::from_secs(10)).unwrap();
+                connection.execute_batch(statement).unwrap();
+            }
+            Some(database) => {
+                let client = database.superuser().await;
+                client
+                    .batch_execute("SET search_path TO sealwright")
+                    .await
+                    .unwrap();
+                client.batch_execute(statement).await.unwrap();
+            }
+        }
+    }
+
     /// The verdict on a message with this organization's DKIM record as the whole DNS.
-    pub(crate) async fn dkim_verdict(&self, message: &[u8]) -> String {
-        sealwright::entry::dev::dkim::verdict(message, std::slice::from_ref(&self.account.dkim)).await
+    pub(crate) fn dkim_verdict(&self, message: &[u8]) -> String {
+        sealwright::features::delivery::dkim_verdict(message, std::slice::from_ref(&self.account.dkim))
     }
 
     /// The attempts as the API shows them.

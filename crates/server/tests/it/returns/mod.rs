@@ -80,20 +80,5 @@ async fn lock_returns(house: &House, is_locked: bool) {
     } else {
         ("away", "returns")
     };
-    match &house.database {
-        None => {
-            let connection = rusqlite::Connection::open(house.folder.path().join("data.db")).unwrap();
-            connection
-                .busy_timeout(std::time::Duration::from_secs(10))
-                .unwrap();
-            connection
-                .execute(&format!("ALTER TABLE {from} RENAME TO {to}"), [])
-                .unwrap();
-        }
-        Some(database) => {
-            let client = database.superuser().await;
-            let sql = format!("ALTER TABLE sealwright.{from} RENAME TO {to}");
-            client.batch_execute(&sql).await.unwrap();
-        }
-    }
+    house.execute(&format!("ALTER TABLE {from} RENAME TO {to}")).await;
 }
