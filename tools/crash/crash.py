@@ -245,6 +245,7 @@ class Run:
         await self.settle(self.mails_under_way)
         evidence = self.evidence
         evidence.listed = await self.list_all()
+        evidence.usage = (await self.ask("GET", "/v1/usage"))[1]["data"]
         self.read_records()
         await self.look_at(evidence.shown, self.show, evidence_ids(evidence) - evidence.shown.keys())
         await self.settle(self.events_under_way)

@@ -21,6 +21,7 @@ CHECKS = {
     "events": "every fact reached the webhook, as one event",
     "timeline": "the timeline and the webhook tell of the same events",
     "conservation": "accepted = delivered + bounced + failed + in flight, and nothing is there that nobody sent",
+    "usage": "/v1/usage counts every accepted recipient, and that something became of it",
     "process": "the processes end only when they are killed",
 }
 
@@ -43,6 +44,8 @@ class Evidence:
         self.listed = {}
         # The API: id -> states of the attempts, of each mail that arrived more than once for a domain.
         self.attempts = {}
+        # The API: what it counted of each day.
+        self.usage = []
         # (cycle, key, what) for each answer that is neither 2xx nor 5xx.
         self.unexpected = []
         # What the processes did that they should not have done.
@@ -75,7 +78,7 @@ def judge(evidence):
     """All violations, oldest mail first."""
     found = []
     sent = sent_to(evidence.accepted)
-    for check in (_answers, _one_id, _found, _outcome, _arrived, _doubt, _bytes, _events, _timeline, _conservation):
+    for check in (_answers, _one_id, _found, _outcome, _arrived, _doubt, _bytes, _events, _timeline, _conservation, _usage):
         found += check(evidence, sent)
     found += [Violation("process", 0, text) for text in evidence.incidents]
     return sorted(found, key=lambda violation: violation.cycle)
@@ -186,3 +189,14 @@ def _conservation(evidence, sent):
         shown = evidence.shown.get(email)
         if shown is not None and evidence.listed.get(email, shown["status"]) != shown["status"]:
             yield Violation("conservation", cycle, f"{email} is {evidence.listed[email]} in the list, {shown['status']} by itself")
+
+
+def _usage(evidence, sent):
+    for day in evidence.usage:
+        if not day["balanced"]:
+            yield Violation("usage", 0, f"the day does not balance: {day}")
+    recipients = sum(len(to) for _, to in sent.values())
+    expected = {"emails": len(sent), "accepted": recipients, "scheduled": 0, "inFlight": 0, "inDoubt": 0}
+    counted = {name: sum(day[name] for day in evidence.usage) for name in expected}
+    if counted != expected:
+        yield Violation("usage", 0, f"counted {counted}, expected {expected}")

@@ -21,6 +21,7 @@ def sound():
     recipients = {TO[0]: "delivered", TO[1]: "bounced"}
     evidence.shown = {"email_1": {"status": "delivered", "recipients": recipients, "events": ["e1", "e2", "e3"]}}
     evidence.listed = {"email_1": "delivered"}
+    evidence.usage = [{"emails": 1, "accepted": 2, "scheduled": 0, "inFlight": 0, "inDoubt": 0, "balanced": True}]
     return evidence
 
 
@@ -109,6 +110,12 @@ class Judge(unittest.TestCase):
         evidence = sound()
         evidence.listed["email_9"] = "delivered"
         self.check(evidence, "conservation")
+
+    def test_a_day_that_does_not_balance_or_counts_another_number_is_seen(self):
+        for damage in ({"balanced": False}, {"accepted": 1}, {"emails": 2}, {"inFlight": 1}):
+            evidence = sound()
+            evidence.usage[0] |= damage
+            self.check(evidence, "usage")
 
     def test_a_refusal_that_the_api_does_not_promise_and_a_panic_are_seen(self):
         evidence = sound()

@@ -41,6 +41,18 @@ impl Timestamp {
         self.0.div_euclid(MICROS_PER_DAY)
     }
 
+    /// Midnight, when a day since the Unix epoch begins.
+    pub const fn of_day(day: i64) -> Self {
+        Self(day.saturating_mul(MICROS_PER_DAY))
+    }
+
+    /// The date (UTC) as `2026-01-31`.
+    pub fn date(self) -> String {
+        let mut text = self.rfc3339();
+        text.truncate("2026-01-31".len());
+        text
+    }
+
     /// This instant moved into the future, saturating.
     pub fn plus(self, duration: Duration) -> Self {
         Self(

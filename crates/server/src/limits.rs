@@ -193,3 +193,7 @@ pub const SESSION_TOKEN_BYTES_MAX: usize = 8 * 1024;
 pub const AGENT_CHARS_MAX: usize = 200;
 /// Tokens in one report of exposed secrets.
 pub const EXPOSED_TOKENS_MAX: usize = 100;
+/// Days that `GET /v1/usage` shows at most: each is counted from its rows.
+pub const USAGE_DAYS_MAX: i64 = 31;
+/// Days that it shows unless it is asked for others.
+pub const USAGE_DAYS_DEFAULT: i64 = 7;

@@ -70,6 +70,8 @@ metrics! {
     emails_accepted: Counter = Counter::default(), "E-mails accepted for sending";
     /// Outcomes per recipient: delivered, deferred, bounced, failed, suppressed.
     outcomes: ByKind<Counter> = Family::default(), "Delivery outcomes per recipient";
+    /// Recipients that were accepted and that nothing will become of, as the last round of looking found: missing (no row), stranded (no job).
+    recipients_unaccounted: ByKind<Gauge> = Family::default(), "Accepted recipients that nothing will become of";
     /// Attempts found without an outcome after a crash.
     in_doubt: Counter = Counter::default(), "Attempts whose outcome was never recorded";
     /// Destinations that mail went to lately: open, closed (left alone for a while).

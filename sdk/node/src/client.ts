@@ -8,6 +8,7 @@ import type { EmailDefaults } from './resources/emails.js';
 import { Secrets } from './resources/secrets.js';
 import { Settings } from './resources/settings.js';
 import { Suppressions } from './resources/suppressions.js';
+import { Usage } from './resources/usage.js';
 import { Webhooks } from './resources/webhooks.js';
 import { resolveSettings } from './settings.js';
 import type { SealwrightOptions } from './settings.js';
@@ -37,6 +38,8 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
   readonly apiKeys: ApiKeys;
   /** Read and change the organization's settings. */
   readonly settings: Settings;
+  /** Count what became of each day's recipients. */
+  readonly usage: Usage;
   /** Report secrets that were found where they should not be. */
   readonly secrets: Secrets;
   readonly #transport: Transport;
@@ -51,6 +54,7 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
     this.webhooks = new Webhooks(this.#transport);
     this.apiKeys = new ApiKeys(this.#transport);
     this.settings = new Settings(this.#transport);
+    this.usage = new Usage(this.#transport);
     this.secrets = new Secrets(this.#transport);
   }
 

@@ -23,6 +23,7 @@ export type * from './resources/domains.js';
 export type * from './resources/emails.js';
 export type * from './resources/secrets.js';
 export type * from './resources/settings.js';
+export type * from './resources/usage.js';
 export type * from './resources/suppressions.js';
 export type * from './resources/webhooks.js';
 export type { SealwrightOptions } from './settings.js';

@@ -68,10 +68,11 @@ describe('the words of the server are those of the package', () => {
 
 test('queries of lists ask for what the server takes', () => {
   // Not yet taken by the server.
-  const waiting = { EmailQuery: ['metadata'], DomainQuery: [], SuppressionQuery: [], SuppressionExportQuery: [], WebhookQuery: [], PageQuery: [] };
+  const waiting = { EmailQuery: ['metadata'], DomainQuery: [], SuppressionQuery: [], SuppressionExportQuery: [], WebhookQuery: [], PageQuery: [], UsageQuery: [] };
   const routes = {
     EmailQuery: '/v1/emails', DomainQuery: '/v1/domains', WebhookQuery: '/v1/webhooks', PageQuery: '/v1/api-keys',
     SuppressionQuery: '/v1/suppressions', SuppressionExportQuery: '/v1/suppressions/export',
+    UsageQuery: '/v1/usage',
   };
   for (const [name, route] of Object.entries(routes)) {
     const taken = paths[route].get.parameters.filter((each) => each.in === 'query').map((each) => each.name);
@@ -85,6 +86,7 @@ describe('types have the fields of the document, and may lack those that the doc
     Suppression: 'Suppression', NewSuppression: 'SuppressionDraft', SuppressionCheck: 'SuppressionCheck',
     SuppressionImport: 'SuppressionImport', RefusedSuppression: 'RefusedSuppression', Deleted: 'DeletedSuppression',
     EmailChange: 'EmailChange', CancelledEmail: 'CancelledEmail', EmailContent: 'EmailContent', HeaderField: 'HeaderField', Brief: 'BatchRefusal',
+    Usage: 'UsageReport', UsageDay: 'UsageDay',
     AcceptedEmail: 'SentEmail', AttachmentField: 'AttachmentInput',
   };
   for (const [theirs, ours] of Object.entries(types)) {

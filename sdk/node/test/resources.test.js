@@ -193,6 +193,14 @@ describe('API keys', () => {
   });
 });
 
+test('usage is counted for the days that are asked for', async (t) => {
+  const usage = { object: 'usage', data: [] };
+  const { client, server } = await clientOf(t, [{ body: usage }, { body: usage }]);
+  assert.deepEqual(await client.usage.get(), usage);
+  await client.usage.get({ fromDate: '2026-01-01', toDate: '2026-01-31' });
+  assert.deepEqual(server.requests.map(({ url }) => url), ['/v1/usage', '/v1/usage?fromDate=2026-01-01&toDate=2026-01-31']);
+});
+
 test('settings are read and changed', async (t) => {
   const settings = { object: 'settings', securityContact: null, keyExposurePolicy: 'expire_24h', apiKeyMaxAgeDays: null, browserOrigins: [] };
   const { client, server } = await clientOf(t, [{ body: settings }, { body: { ...settings, keyExposurePolicy: 'revoke' } }]);
@@ -261,6 +269,7 @@ test('every call refuses misspelt options before anything is sent', async (t) =>
     client.apiKeys.delete('key_1', misspelt),
     client.apiKeys.rotate('key_1', {}, misspelt),
     client.settings.get(misspelt),
+    client.usage.get({}, misspelt),
     client.settings.update({}, misspelt),
     client.secrets.reportExposed([], misspelt),
   ];

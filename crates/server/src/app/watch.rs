@@ -4,6 +4,7 @@
 use crate::clock::Timestamp;
 use crate::entry::edge::Certificates;
 use crate::features::emails::Fresh;
+use crate::features::usage::Balance;
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::{HEARTBEAT_EVERY, Jobs, Kind, NODE_ALIVE_FOR, Stop};
@@ -79,6 +80,7 @@ pub(super) async fn over(
         last: started_at,
     };
     let mut maintained_at = started_at;
+    let mut balance = Balance::default();
     while !stop.is_set() {
         let now = platform.clock.now();
         let problem = match look(&platform, &jobs, &mut touch, stall_after, now).await {
@@ -87,6 +89,7 @@ pub(super) async fn over(
         };
         readiness.set(problem);
         fresh.sweep();
+        count_unaccounted(&platform, &mut balance).await;
         if now.since(maintained_at) >= MAINTENANCE_EVERY {
             maintained_at = now;
             if let Err(error) = platform.store.ensure_partitions(now.day()).await {
@@ -97,6 +100,23 @@ pub(super) async fn over(
             () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
             () = stop.wait() => {}
         }
+    }
+}
+
+/// Goes on looking for recipients that nothing will become of.
+async fn count_unaccounted(platform: &Platform, balance: &mut Balance) {
+    let found = match balance.look(platform).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return,
+        Err(error) => return tracing::warn!(%error, "the balance of accepted mail could not be looked at"),
+    };
+    for (kind, count) in [("missing", found.missing), ("stranded", found.stranded)] {
+        let label = KindLabel { kind };
+        platform
+            .metrics
+            .recipients_unaccounted
+            .get_or_create(&label)
+            .set(count);
     }
 }
 

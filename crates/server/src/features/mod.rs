@@ -12,6 +12,7 @@ pub mod people;
 pub mod returns;
 pub mod sessions;
 pub mod suppressions;
+pub mod usage;
 pub mod webhooks;
 
 use crate::platform::store::StatementText;
@@ -31,6 +32,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         domains::STATEMENTS,
         suppressions::STATEMENTS,
         emails::STATEMENTS,
+        usage::STATEMENTS,
         returns::STATEMENTS,
         notices::STATEMENTS,
         delivery::STATEMENTS,

@@ -25,4 +25,5 @@ mod suppressions;
 mod test_mode;
 mod tidy;
 mod upgrade;
+mod usage;
 mod webhooks;

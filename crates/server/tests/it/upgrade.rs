@@ -143,6 +143,8 @@ on_both_engines! {
             assert_eq!(house.shown(shown["id"].as_str().unwrap()).await, shown, "from version {earlier}");
             let list = house.client.get("/v1/emails?tags=old", &house.account.live).await.expect(200);
             assert_eq!(list["totalCount"], 1);
+            let usage = house.client.get("/v1/usage", &house.account.live).await.expect(200);
+            assert_eq!((&usage["data"][0]["accepted"], &usage["data"][0]["balanced"]), (&json!(2), &json!(true)), "from version {earlier}");
             clock.advance(Duration::from_secs(180));
             crate::harness::eventually("the waiting mail is tried again", async || {
                 (house.attempts(&waiting).await.len() == 2).then_some(())

@@ -24,6 +24,7 @@ mod route;
 mod session_issuers;
 mod settings;
 mod suppressions;
+mod usage;
 mod webhooks;
 mod word;
 
@@ -78,6 +79,7 @@ fn table() -> Table {
     table
         .get("/v1/settings", "getSettings", Needs("settings:read"), "Show the organization's settings", settings::get)
         .patch("/v1/settings", "updateSettings", NeedsLive("settings:write"), "Change the organization's settings", settings::change)
+        .get("/v1/usage", "getUsage", Needs("emails:read"), "Count what became of each day's recipients", usage::get)
         .get("/v1/me", "getMe", Authenticated, "Show who is calling", settings::me)
         .get("/v1/openapi.json", "getOpenApi", Anyone, "This document", openapi::get)
 }

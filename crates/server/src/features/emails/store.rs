@@ -12,8 +12,8 @@ use crate::platform::store::{OrgTx, Row, StoreError, Value, params, statements};
 use bytes::Bytes;
 
 statements! {
-    org INSERT = "INSERT INTO emails (org_id, id, mode, status, key_id, head_sealed, created_at, updated_at, scheduled_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)";
+    org INSERT = "INSERT INTO emails (org_id, id, mode, status, key_id, head_sealed, created_at, updated_at, scheduled_at, recipient_count)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)";
     org INSERT_CONTENT = "INSERT INTO email_contents (org_id, day, email_id, content_sealed) VALUES ($1, $2, $3, $4)";
     org DELETE_CONTENT = "DELETE FROM email_contents WHERE org_id = $1 AND day = $2 AND email_id = $3";
     org INSERT_TAG = "INSERT INTO email_tags (org_id, tag_index, email_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
@@ -83,7 +83,8 @@ pub(super) async fn insert(tx: &OrgTx, new: &Prepared) -> Result<(), StoreError>
             caller.actor.as_str(),
             &new.head_sealed,
             new.at,
-            new.scheduled_at
+            new.scheduled_at,
+            i64::try_from(new.recipients.len()).unwrap_or(i64::MAX)
         ],
     )
     .await?;

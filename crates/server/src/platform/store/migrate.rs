@@ -68,6 +68,7 @@ impl Schema {
             migration!("data", "0008_suppressions"),
             migration!("data", "0009_returns"),
             migration!("data", "0010_schedule"),
+            migration!("data", "0011_usage"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.
