@@ -9,7 +9,7 @@ mod verifier;
 pub use verifier::{Verifier, verdict};
 
 use super::signing::body_start;
-use mail_parser::{HeaderName, Message, MessageParser, MessagePart};
+use mail_parser::{HeaderName, Message, MessageParser, MessagePart, MimeHeaders as _};
 use sealwright_mail::address::Mailbox;
 
 /// Octets of a line without its CRLF (RFC 5322 §2.1.1).
@@ -149,10 +149,17 @@ fn structure(parsed: &Message<'_>, message: &[u8]) -> Result<(), Finding> {
             }
         }
     }
-    if parsed.parts.iter().any(|part| part.is_encoding_problem) {
+    let is_damaged = |part: &MessagePart<'_>| part.is_encoding_problem && !is_message(part);
+    if parsed.parts.iter().any(is_damaged) {
         return Err(Finding::Encoding);
     }
     Ok(())
+}
+
+/// A message as an attachment is the caller's, and need not be one.
+fn is_message(part: &MessagePart<'_>) -> bool {
+    part.content_type()
+        .is_some_and(|content_type| content_type.ctype().eq_ignore_ascii_case("message"))
 }
 
 /// RFC 5322 §3.6.8.

@@ -33,6 +33,10 @@ fn from() -> Mailbox {
 }
 
 fn message(subject: &str, text: &str) -> Vec<u8> {
+    with_file(subject, text, "application/pdf", b"%PDF \x00\xff")
+}
+
+fn with_file(subject: &str, text: &str, content_type: &str, content: &[u8]) -> Vec<u8> {
     let to = [Mailbox::parse("Ada <ada@reader.example>").unwrap()];
     let draft = Draft {
         from: &from(),
@@ -50,8 +54,8 @@ fn message(subject: &str, text: &str) -> Vec<u8> {
         html: Some("<p>Thank you</p>"),
         attachments: &[Attachment {
             filename: &FileName::parse("Résumé.pdf").unwrap(),
-            content_type: &ContentType::parse("application/pdf").unwrap(),
-            content: b"%PDF \x00\xff",
+            content_type: &ContentType::parse(content_type).unwrap(),
+            content,
             content_id: None,
         }],
         boundary_seed: "em_1",
@@ -98,6 +102,35 @@ fn what_we_compose_and_sign_passes_with_one_key_and_with_two() {
     for keys in [&[&*RSA][..], &[&*RSA, &ed25519]] {
         assert_eq!(judged(keys, &signed(keys, &message), &message, "Order"), Ok(()));
     }
+}
+
+#[test]
+fn what_is_attached_is_the_callers_and_may_be_anything() {
+    let broken = b"Subject: =?x?\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\n*\r\n";
+    for content_type in [
+        "message/rfc822",
+        "message/rfc822; a=b",
+        "message/delivery-status",
+        "text/plain; charset=utf-16",
+        "text/html; charset=none",
+        "text/plain; charset=iso-2022-jp",
+        "application/octet-stream",
+        "text/calendar; method=REQUEST",
+        "image/png",
+    ] {
+        for content in [&b""[..], b"Rcpt To", b"\x00\xff\x1b$B", broken] {
+            let whole = with_file("Order", "Hello\n", content_type, content);
+            assert_eq!(
+                judged(&[&RSA], &signed(&[&RSA], &whole), &whole, "Order"),
+                Ok(()),
+                "{content_type}"
+            );
+        }
+    }
+    assert!(
+        ContentType::parse("multipart/mixed").is_err(),
+        "its parts would be ours to read"
+    );
 }
 
 #[test]
