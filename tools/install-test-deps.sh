@@ -57,6 +57,8 @@ find_missing_packages() {
   command -v smtp-sink >/dev/null || need postfix "smtp-sink is a real SMTP receiver for the tests; Postfix is the benchmark's peer" postfix
   command -v pebble >/dev/null || need pebble "an ACME certificate authority, for the tests of certificates"
   command -v knotd >/dev/null || need knot "an authoritative name server: serves the zone files that we write" knot
+  command -v kdig >/dev/null || need knot-dnsutils "asks name servers, and sees what they prove"
+  command -v unbound >/dev/null || need unbound "a resolver that passes proofs on, for the tests of DANE" unbound
   command -v nginx >/dev/null || need nginx "carries the firewall of deploy/waf" nginx
   [[ -e /usr/lib/nginx/modules/ngx_http_modsecurity_module.so ]] || need libnginx-mod-http-modsecurity "ModSecurity inside nginx"
   [[ -d /usr/share/modsecurity-crs/rules ]] || need modsecurity-crs "the OWASP Core Rule Set"

@@ -261,6 +261,7 @@ proptest! {
             smtputf8: false,
             eight_bit: false,
             wants_reports: false,
+            require_tls: false,
         };
         let mut began = false;
         for piece in cut(&input, &places) {
@@ -296,6 +297,7 @@ fn exchange(client: &mut Client, server: &mut Server, content: &[u8], places: &[
         smtputf8: false,
         eight_bit: false,
         wants_reports: false,
+        require_tls: false,
     };
     let mut message = None;
     let mut began = false;

@@ -72,6 +72,12 @@ metrics! {
     outcomes: ByKind<Counter> = Family::default(), "Delivery outcomes per recipient";
     /// Recipients that were accepted and that nothing will become of, as the last round of looking found: missing (no row), stranded (no job).
     recipients_unaccounted: ByKind<Gauge> = Family::default(), "Accepted recipients that nothing will become of";
+    /// Whether DNS answers can be proven: 1 for off, untried, proven or blind. DANE is in force while it is proven.
+    dnssec_path: ByKind<Gauge> = Family::default(), "Whether DNS answers can be proven by DNSSEC";
+    /// What connections to mail hosts had to guarantee: clear, opportunistic, encrypted, pkix, dane; none where nothing may be sent now.
+    transport_plans: ByKind<Counter> = Family::default(), "What connections to mail hosts had to guarantee";
+    /// Policies (MTA-STS) asked for: fetched, invalid, refused, or why the host could not be reached.
+    sts_policies: ByKind<Counter> = Family::default(), "Policies of receiving domains by result";
     /// Attempts found without an outcome after a crash.
     in_doubt: Counter = Counter::default(), "Attempts whose outcome was never recorded";
     /// Destinations that mail went to lately: open, closed (left alone for a while).

@@ -122,7 +122,7 @@ impl Player {
     }
 }
 
-/// `from=a@b to=c@d,e@f size=1 smtputf8 8bit reports`
+/// `from=a@b to=c@d,e@f size=1 smtputf8 8bit reports requiretls`
 fn envelope(words: &[&str]) -> Envelope {
     let value = |key: &str| words.iter().find_map(|word| word.strip_prefix(key));
     Envelope {
@@ -136,6 +136,7 @@ fn envelope(words: &[&str]) -> Envelope {
         smtputf8: words.contains(&"smtputf8"),
         eight_bit: words.contains(&"8bit"),
         wants_reports: words.contains(&"reports"),
+        require_tls: words.contains(&"requiretls"),
     }
 }
 

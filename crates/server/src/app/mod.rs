@@ -21,7 +21,7 @@ use crate::id::{Id as _, NodeId, OrgId};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::platform::jobs::{Held, Hints, Jobs, Stop};
-use crate::platform::net::{DnsConfig, Guard, HttpConfig, Net, NetSetupError};
+use crate::platform::net::{DnsConfig, Guard, HttpConfig, Net, NetSetupError, SecureConfig};
 use crate::platform::store::{Location, Schema, Store, StoreError};
 use crate::platform::vault::{RootKey, Vault, VaultError, random};
 use axum::Router;
@@ -215,21 +215,33 @@ fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
     roots.map_err(|error| file_error(path, std::io::Error::other(error.to_string())))
 }
 
+fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>, StartError> {
+    config.net.extra_ca.as_deref().map_or(Ok(Vec::new()), roots)
+}
+
 /// The way out, as set.
 pub fn net(config: &Config) -> Result<Net, StartError> {
-    let extra_roots = match &config.net.extra_ca {
-        Some(path) => roots(path)?,
-        None => Vec::new(),
-    };
+    let extra_roots = extra_roots(config)?;
     let guard = Guard::with_allowed(config.net.allow_private.clone());
     let dns = DnsConfig {
         servers: config.net.name_servers.clone(),
         authority_port: config.net.authority_port,
     };
+    let is_wanted = match config.net.dnssec.as_str() {
+        "auto" => true,
+        "off" => false,
+        _ => return Err(StartError::Setting("net.dnssec: expected auto or off".into())),
+    };
+    let secure = SecureConfig {
+        is_wanted,
+        servers: config.net.name_servers.clone(),
+        trust_anchor: config.net.trust_anchor.clone(),
+    };
     let local = config.webhooks.source_address.into_iter().collect();
     Ok(Net::new(
         guard,
         dns,
+        secure,
         HttpConfig {
             local,
             extra_roots,
@@ -286,6 +298,8 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
         destination_concurrency_max: settings.destination_concurrency_max.max(1),
         connections_per_host_max: settings.connections_per_host_max.max(1),
         tls,
+        extra_roots: extra_roots(config)?,
+        sts_port: config.net.mta_sts_port,
         expire_after: Duration::from_secs(settings.expire_hours.saturating_mul(3600)),
         poll: Duration::from_millis(settings.poll_ms.max(10)),
         timeouts: Timeouts::default(),
@@ -447,13 +461,7 @@ fn start_workers(
         let checks = Checks::new(platform.clone(), &net, domain_names(config)?);
         tasks.spawn(checks.run(stopped.clone()));
         let options = delivery_options(config)?;
-        let delivery = Delivery::new(
-            platform.clone(),
-            options,
-            fresh,
-            net.dns.clone(),
-            net.guard.clone(),
-        );
+        let delivery = Delivery::new(platform.clone(), options, fresh, &net);
         let delivery = delivery.map_err(|error| TlsSettingError::Pair(error.to_string()))?;
         tasks.spawn(delivery.run(stopped.clone()));
     }

@@ -1,6 +1,7 @@
 //! E-mails that all differ, made from a seed: the same run writes the same mail.
 
 use super::{BenchError, failed};
+use crate::features::domains::Tls;
 use crate::features::emails::Draft;
 use crate::features::events::Metadata;
 use bytes::Bytes;
@@ -151,6 +152,7 @@ impl Letter {
             metadata: Metadata::default(),
             attachments: Vec::new(),
             scheduled_at: None,
+            tls: Tls::Opportunistic,
         })
     }
 }

@@ -5,6 +5,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::{Config, Settings};
 use crate::entry::edge;
+use crate::platform::net::Path;
 use crate::platform::store::{Schema, Store};
 use crate::platform::vault::RootKey;
 use std::time::Duration;
@@ -43,7 +44,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
     findings.extend(store(&config).await);
     findings.push(disk(&config));
     findings.push(descriptors());
-    findings.push(resolver(&config).await);
+    findings.extend(resolver(&config).await);
     findings.push(sender(&config));
     findings.push(clock());
     for finding in &findings {
@@ -150,21 +151,31 @@ fn descriptors() -> Finding {
     good(format!("{limit} files and connections may be open at once"))
 }
 
-async fn resolver(config: &Config) -> Finding {
+async fn resolver(config: &Config) -> Vec<Finding> {
     if config.delivery.static_route.is_some() {
-        return good("mail goes to delivery.static_route, so no name server is needed for it");
+        return vec![good(
+            "mail goes to delivery.static_route, so no name server is needed for it",
+        )];
     }
     let net = match app::net(config) {
         Ok(net) => net,
-        Err(error) => return bad(error.to_string()),
+        Err(error) => return vec![bad(error.to_string())],
     };
     // A name that must not exist (RFC 6761 §6.4): a resolver that answers at all is enough.
-    match net.dns.lookup_mx("doctor.invalid", 0).await {
+    let answers = match net.dns.lookup_mx("doctor.invalid", 0).await {
         Err(error) if error.temporary => {
             bad("the name servers do not answer; set net.name_servers or mend /etc/resolv.conf")
         }
         _ => good("the name servers answer"),
-    }
+    };
+    let proofs = match net.secure.prove().await {
+        Path::Off => good("net.dnssec is off: DANE is not used"),
+        Path::Proven => good("the name servers pass DNSSEC on: DANE is in force"),
+        Path::Untried | Path::Blind => bad(
+            "the name servers leave DNSSEC out or do not answer, so DANE is not used; use a resolver that passes it on, such as unbound on this host, or set net.dnssec to off",
+        ),
+    };
+    vec![answers, proofs]
 }
 
 /// What customers' SPF records lead to has to be a name of the DNS.

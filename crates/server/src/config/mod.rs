@@ -158,7 +158,8 @@ settings! {
         destination_concurrency_max: usize = "64",
         /// SMTP connections to one receiving host at once from this process.
         connections_per_host_max: usize = "16",
-        /// TLS towards receiving hosts: `opportunistic` (use it when offered), `required` (defer otherwise), `off`.
+        /// TLS towards receiving hosts that demand nothing themselves by DANE or MTA-STS: `opportunistic` (use it when offered),
+        /// `required` (only with a certificate that is valid for the host's name; defer otherwise), `off` (clear text).
         tls: String = "opportunistic",
         /// How long an e-mail is tried before it fails, in hours.
         expire_hours: u64 = "72",
@@ -226,7 +227,16 @@ settings! {
         /// Port of the name servers that have authority over a domain, which are asked when it is verified. 53 in the world; other
         /// values are for test networks.
         authority_port: u16 = "53",
-        /// Further certificate authorities (PEM) for webhook endpoints.
+        /// Port of the hosts that hold the policies of receiving domains (MTA-STS). 443 in the world; other values are for test networks.
+        mta_sts_port: u16 = "443",
+        /// Whether DNS answers are proven (DNSSEC), which DANE needs: `auto` (if the name servers pass proofs on; the log, a metric and
+        /// `sealwright doctor` say so), `off`.
+        dnssec: String = "auto",
+        /// DNSKEY records that are trusted instead of the root's, one a line as in a zone file with class: for networks with a DNS of
+        /// their own. Whoever holds their keys decides whom mail goes to.
+        trust_anchor: Option<PathBuf> = "",
+        /// Further certificate authorities (PEM): for webhook endpoints, for mail hosts that have to prove who they are, and for the
+        /// hosts of their policies.
         extra_ca: Option<PathBuf> = "",
     }
     /// What is written down.

@@ -70,6 +70,8 @@ export interface EmailDraft {
   headers?: Record<string, string> | undefined;
   tags?: string[] | undefined;
   metadata?: Metadata | undefined;
+  /** `required`: only over a channel whose other end is proven, or not at all. */
+  tls?: 'opportunistic' | 'required' | undefined;
   /** When it is to leave, one minute to thirty days ahead. Default: at once. */
   scheduledAt?: Date | string | undefined;
 }
@@ -194,6 +196,8 @@ export interface Attempt {
     host?: string;
     address?: string;
     tls?: { version: string; cipher: string; verified: boolean } | null;
+    /** What the channel had to guarantee. */
+    guarantee?: 'clear' | 'opportunistic' | 'encrypted' | 'pkix' | 'dane';
     steps?: AttemptStep[];
     recipients?: { recipient: string; reply: string }[];
   };

@@ -21,6 +21,9 @@ pub struct Envelope {
     /// Whether reports are to come to `from` as machines read them, without the content and only when
     /// mail does not arrive: asked of servers that offer DSN (RFC 3461).
     pub wants_reports: bool,
+    /// Whether every further host is to be told that the message must not travel unprotected (RFC 8689), where the server
+    /// offers to see to it.
+    pub require_tls: bool,
 }
 
 /// Longest ORCPT that is given, address type included (RFC 3461 §5.4).
@@ -32,8 +35,9 @@ impl Envelope {
         self.smtputf8 || !self.from.is_ascii() || self.to.iter().any(|to| !to.is_ascii())
     }
 
-    /// MAIL with the parameters that the server knows.
-    pub(super) fn mail_line(&self, extensions: &Extensions) -> String {
+    /// MAIL with the parameters that the server knows. What was offered in clear text is not to be relied on for
+    /// REQUIRETLS (RFC 8689 §2).
+    pub(super) fn mail_line(&self, extensions: &Extensions, is_encrypted: bool) -> String {
         let mut line = format!("MAIL FROM:<{}>", self.from);
         if extensions.size.is_some() {
             // Writing to a String can't fail.
@@ -48,6 +52,9 @@ impl Envelope {
         if extensions.dsn && self.wants_reports {
             let local = self.from.rsplit_once('@').map_or("", |(local, _)| local);
             let _ = write!(line, " RET=HDRS ENVID={}", xtext(local));
+        }
+        if self.require_tls && extensions.requiretls && is_encrypted {
+            line.push_str(" REQUIRETLS");
         }
         line
     }
@@ -89,6 +96,7 @@ impl fmt::Debug for Envelope {
             .field("size", &self.size)
             .field("smtputf8", &self.smtputf8)
             .field("eight_bit", &self.eight_bit)
+            .field("require_tls", &self.require_tls)
             .finish_non_exhaustive()
     }
 }

@@ -260,7 +260,7 @@ impl Client {
                 line: "RSET".to_owned(),
             });
         }
-        let mail = envelope.mail_line(&self.extensions);
+        let mail = envelope.mail_line(&self.extensions, self.encrypted);
         self.plan.push_back(Planned {
             awaited: Awaited::Step(Verb::Mail),
             line: mail,

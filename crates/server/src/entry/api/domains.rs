@@ -5,7 +5,7 @@ use super::page::{Deleted, List};
 use super::word::Word;
 use super::{Answered, Api, Created, Problem};
 use crate::clock::Timestamp;
-use crate::features::domains::{self, Domain, RecordPurpose, RecordType, Shows, Status};
+use crate::features::domains::{self, Change, Domain, RecordPurpose, RecordType, Shows, Status, Tls};
 use crate::id::{DomainId, Id as _};
 use aide::OperationOutput;
 use aide::generate::GenContext;
@@ -34,6 +34,8 @@ pub(super) struct NewDomain {
     /// Domains are for sending.
     #[serde(rename = "type")]
     kind: Option<DomainKind>,
+    /// `required`: its mail travels only over channels whose other end is known to be the receiver. `opportunistic` if not given.
+    tls: Option<Word<Tls>>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -106,6 +108,8 @@ pub(super) struct Shown {
     dmarc_policy: Option<&'static str>,
     /// Whether mail bears a second signature, by Ed25519.
     ed25519: bool,
+    /// How its mail has to travel.
+    tls: Word<Tls>,
     /// The selector that signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     dkim_selector: Option<String>,
@@ -137,6 +141,7 @@ impl Shown {
             return_path_status: Word(domain.shows(RecordPurpose::ReturnPath)),
             dmarc_policy: domain.dmarc_policy(),
             ed25519: domain.has_ed25519,
+            tls: Word(domain.tls),
             dkim_selector: signing.map(|key| key.selector.clone()),
             dkim_rotated_at: time(signing.and_then(|key| key.signing_since)),
             verified_at: time(domain.verified_at),
@@ -159,7 +164,15 @@ pub(super) async fn create(
         return Err(Problem::invalid("region", message));
     }
     let (None | Some(DomainKind::Sending)) = new.kind;
-    let added = domains::add(&api.platform, &caller, &new.name).await?;
+    let mut added = domains::add(&api.platform, &caller, &new.name).await?;
+    // Nothing can be sent from it before it is verified.
+    if let Some(tls) = new.tls.filter(|tls| tls.0 != added.tls) {
+        let change = Change {
+            tls: Some(tls.0),
+            ..Change::default()
+        };
+        added = domains::change(&api.platform, &caller, &added.id, change).await?;
+    }
     let complete = domains::complete(&api.platform, &caller.org, added).await?;
     Ok(Answered(Shown::of(&api, &complete)))
 }
@@ -218,6 +231,10 @@ pub(super) struct DomainChange {
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "bool")]
     ed25519: Option<bool>,
+    /// `required`: mail that is accepted from now on travels only over channels whose other end is known to be the receiver.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Word<Tls>")]
+    tls: Option<Word<Tls>>,
 }
 
 pub(super) async fn change(
@@ -226,7 +243,16 @@ pub(super) async fn change(
     PathId(id): PathId<DomainId>,
     change: Body<DomainChange>,
 ) -> Result<Json<Shown>, Problem> {
-    let domain = domains::change(&api.platform, &caller, &id, change.ed25519).await?;
+    let domain = domains::change(
+        &api.platform,
+        &caller,
+        &id,
+        Change {
+            has_ed25519: change.ed25519,
+            tls: change.tls.map(|tls| tls.0),
+        },
+    )
+    .await?;
     let complete = domains::complete(&api.platform, &caller.org, domain).await?;
     Ok(Json(Shown::of(&api, &complete)))
 }

@@ -100,6 +100,7 @@ spoken! {
     Status = "EmailStatus";
     suppressions::Type = "SuppressionType";
     Type = "EventType";
+    domains::Tls = "TlsDemand";
 }
 
 /// A permission as keys and members have it.

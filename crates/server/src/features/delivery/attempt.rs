@@ -3,7 +3,6 @@
 use super::Delivery;
 use super::exchange::{Exchange, Fate};
 use super::facts::{self, Facts, Told};
-use super::lanes::Heard;
 use super::{schedule, simulate};
 use crate::clock::Timestamp;
 use crate::features::emails::{
@@ -198,7 +197,10 @@ impl Delivery {
             (None, Mode::Test) => Ok(simulate::exchange(&work)),
             (None, Mode::Live) => self.exchange(&mut work).await,
         };
-        if let (Mode::Live, Some(heard)) = (work.mailed.mode, exchange.as_ref().ok().and_then(Heard::of)) {
+        if let (Mode::Live, Some(heard)) = (
+            work.mailed.mode,
+            exchange.as_ref().ok().and_then(|exchange| exchange.heard),
+        ) {
             self.lanes
                 .heard(&work.job.org, work.job.part, heard, self.platform.clock.now());
         }

@@ -1,12 +1,14 @@
 //! Talks to a destination's hosts until one of them answered for the message, or none is left.
 
 use super::attempt::{AttemptError, NotStarted, Work, envelope_addresses};
+use super::lanes::Heard;
 use super::lint::Finding;
 use super::pool::Lent;
-use super::route::{Candidates, Route};
+use super::route::{Candidate, Route};
 use super::signing::body_start;
-use super::wire::{Envelope, Step, Target, TlsFacts, WireFailure};
+use super::wire::{Envelope, Step, TlsFacts, WireFailure};
 use super::{Delivery, facts};
+use crate::features::domains::Tls;
 use crate::features::emails::{self, Destined};
 use crate::features::suppressions::Type;
 use crate::metrics::KindLabel;
@@ -95,7 +97,11 @@ pub(super) struct Exchange {
     pub(super) host: Option<String>,
     pub(super) address: Option<String>,
     pub(super) tls: Option<TlsFacts>,
+    /// What the connection had to guarantee.
+    pub(super) guarantee: Option<&'static str>,
     pub(super) steps: Vec<Step>,
+    /// What it tells of the destination's hosts; nothing if they were not asked.
+    pub(super) heard: Option<Heard>,
     /// The dot left and no reply was read: the message may have been taken.
     pub(super) is_in_doubt: bool,
     /// The job was taken away before the dot: nothing was sent and nothing is recorded.
@@ -110,7 +116,9 @@ impl Exchange {
             host: None,
             address: None,
             tls: None,
+            guarantee: None,
             steps: Vec::new(),
+            heard: None,
             is_in_doubt: false,
             is_lost: false,
         }
@@ -135,7 +143,7 @@ enum Talk {
     /// It answered for the message.
     Answered(Exchange),
     /// It did not get as far; another host may.
-    NextHost(WireFailure, Target),
+    NextHost(WireFailure, Candidate),
     /// The dot did not leave, because these recipients were suppressed meanwhile.
     Suppressed(BTreeMap<Vec<u8>, Type>),
 }
@@ -167,9 +175,13 @@ impl Delivery {
         let mailboxes = envelope_addresses(work.open())?;
         let domain = mailboxes.first().map(|mailbox| mailbox.address.domain().clone());
         let domain = domain.ok_or(AttemptError::Other("a delivery without recipients"))?;
-        let targets = match self.route(&domain).await {
+        let targets = match self.route(&domain, work.mailed.tls).await {
             Route::Hosts(candidates) => candidates,
-            Route::Nowhere(fate) => return Ok(Ok(Exchange::of_all(mailboxes.len(), &fate))),
+            Route::Nowhere(fate, heard) => {
+                let mut exchange = Exchange::of_all(mailboxes.len(), &fate);
+                exchange.heard = heard;
+                return Ok(Ok(exchange));
+            }
         };
         let from = Mailbox::parse(&work.mailed.head.from)
             .map_err(|_| AttemptError::Other("a stored sender can't be read"))?;
@@ -192,6 +204,7 @@ impl Delivery {
             size: signature.len() + message.len(),
             smtputf8: needs_smtputf8,
             eight_bit: false,
+            require_tls: work.mailed.tls == Tls::Required,
         };
         self.talk_to_hosts(work, targets, &envelope, &[&signature, message])
             .await
@@ -222,39 +235,41 @@ impl Delivery {
     async fn talk_to_hosts(
         &self,
         work: &Work,
-        candidates: Candidates,
+        candidates: Vec<Candidate>,
         envelope: &Envelope,
         parts: &[&[u8]],
     ) -> Result<Talked, AttemptError> {
-        let mut last: Option<(WireFailure, Target)> = None;
-        for target in candidates.targets.into_iter().take(HOSTS_MAX) {
-            match self.talk(work, target, envelope, parts).await {
+        let mut last: Option<(WireFailure, Candidate)> = None;
+        for candidate in candidates.into_iter().take(HOSTS_MAX) {
+            match self.talk(work, candidate, envelope, parts).await {
                 Talk::Answered(exchange) => return Ok(Ok(exchange)),
                 Talk::Suppressed(found) => return Ok(Err(found)),
                 // One host that may take the mail later outweighs all that never will.
-                Talk::NextHost(failure, target) => match &last {
+                Talk::NextHost(failure, candidate) => match &last {
                     Some((earlier, _)) if !earlier.permanent && failure.permanent => {}
-                    _ => last = Some((failure, target)),
+                    _ => last = Some((failure, candidate)),
                 },
             }
         }
-        let Some((failure, target)) = last else {
+        let Some((failure, Candidate { target, guarantee })) = last else {
             return Err(AttemptError::Other("a route without hosts"));
         };
-        let fate = facts::fate_of_failure(&failure);
+        let fate = facts::fate_of_failure(&failure, &guarantee);
         let mut exchange = Exchange::of_all(envelope.to.len(), &fate);
         (exchange.host, exchange.address) = (Some(target.host), Some(target.addr.ip().to_string()));
+        exchange.guarantee = Some(guarantee.name());
+        exchange.heard = Some(Heard::of_failure(&failure));
         exchange.steps = failure.steps;
         Ok(Ok(exchange))
     }
 
     /// A kept connection may have died unseen; then one new one is opened before the host is given up.
-    async fn talk(&self, work: &Work, target: Target, envelope: &Envelope, parts: &[&[u8]]) -> Talk {
+    async fn talk(&self, work: &Work, candidate: Candidate, envelope: &Envelope, parts: &[&[u8]]) -> Talk {
         let mut may_reuse = true;
         loop {
-            let mut lent = match self.pool.lend(&target, may_reuse).await {
+            let mut lent = match self.pool.lend(&candidate, may_reuse).await {
                 Ok(lent) => lent,
-                Err(failure) => return Talk::NextHost(failure, target),
+                Err(failure) => return Talk::NextHost(failure, candidate),
             };
             let was_kept = lent.was_kept;
             let sent = lent
@@ -271,7 +286,7 @@ impl Delivery {
                 may_reuse = false;
                 continue;
             }
-            let exchange = answered(&lent, &target, transaction);
+            let exchange = answered(&lent, &candidate, transaction);
             self.pool.give_back(lent);
             return Talk::Answered(exchange);
         }
@@ -295,16 +310,19 @@ fn header_of(message: &[u8]) -> &[u8] {
         .unwrap_or(message)
 }
 
-fn answered(lent: &Lent, target: &Target, transaction: super::wire::Transaction) -> Exchange {
+fn answered(lent: &Lent, candidate: &Candidate, transaction: super::wire::Transaction) -> Exchange {
     let fates = facts::fates_of(&transaction);
+    let heard = Heard::of_transaction(&transaction);
     let mut steps = lent.opening_steps.clone();
     steps.extend(transaction.steps);
     Exchange {
         fates,
-        host: Some(target.host.clone()),
-        address: Some(target.addr.ip().to_string()),
+        host: Some(candidate.target.host.clone()),
+        address: Some(candidate.target.addr.ip().to_string()),
         tls: lent.connection.tls().cloned(),
+        guarantee: Some(candidate.guarantee.name()),
         steps,
+        heard,
         is_in_doubt: transaction.in_doubt,
         is_lost: false,
     }

@@ -2,6 +2,7 @@
 
 use super::attempt::Work;
 use super::exchange::{Exchange, Fate};
+use super::transport::Guarantee;
 use super::wire::{Outcome, Reason, Reply, Transaction, WireFailure};
 use crate::clock::Timestamp;
 use crate::features::emails::{self, Destined, Status};
@@ -12,6 +13,7 @@ use crate::platform::vault::VaultError;
 use sealwright_mail::address::Mailbox;
 use sealwright_mail::smtp::classify;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Characters of a reply that are kept.
@@ -56,8 +58,11 @@ fn fate_of(outcome: &Outcome, is_of_recipient: bool) -> Fate {
 }
 
 /// A host that refuses before it knows for whom says nothing of a recipient.
-pub(super) fn fate_of_failure(failure: &WireFailure) -> Fate {
-    let reason = failure.reason.clone();
+pub(super) fn fate_of_failure(failure: &WireFailure, guarantee: &Guarantee) -> Fate {
+    let reason = match failure.tls_problem {
+        Some(problem) => guarantee.unmet(problem, &failure.reason),
+        None => failure.reason.clone(),
+    };
     let refusal = failure.reply.as_ref().filter(|_| failure.permanent);
     let Some(reply) = refusal else {
         return Fate::deferred(reason);
@@ -79,6 +84,9 @@ pub(super) struct Facts<'a> {
     address: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<Tls<'a>>,
+    /// What the connection had to guarantee.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guarantee: Option<&'a str>,
     steps: Vec<StepFacts<'a>>,
     recipients: Vec<RecipientFacts<'a>>,
 }
@@ -123,6 +131,7 @@ impl<'a> Facts<'a> {
                 cipher: &tls.cipher,
                 verified: tls.verified,
             }),
+            guarantee: exchange.guarantee,
             steps: exchange.steps.iter().map(step).collect(),
             recipients: recipients
                 .iter()
@@ -178,7 +187,7 @@ enum What<'a> {
         bounced_at: String,
     },
     Failed {
-        reason: &'a str,
+        reason: Cow<'a, str>,
         failed_at: String,
     },
     Suppressed {
@@ -245,10 +254,18 @@ fn what<'a>(told: &Told<'a>) -> (Type, What<'a>) {
         _ => (
             Type::EmailFailed,
             What::Failed {
-                reason: text,
+                reason: for_good(text),
                 failed_at: at,
             },
         ),
+    }
+}
+
+/// What was said to be temporary, once it is given up: an enhanced code of ours says so too (RFC 3463 §2).
+fn for_good(text: &str) -> Cow<'_, str> {
+    match text.strip_prefix("4.7.") {
+        Some(rest) => Cow::Owned(format!("5.7.{rest}")),
+        None => Cow::Borrowed(text),
     }
 }
 

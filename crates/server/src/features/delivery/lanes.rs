@@ -7,9 +7,10 @@
 //!
 //! What a lane knows is this process's own, and is learned anew after a restart.
 
-use super::exchange::{Exchange, Fate};
+use super::wire::{Outcome, Reply, Transaction, WireFailure};
 use crate::clock::Timestamp;
 use crate::id::OrgId;
+use sealwright_mail::smtp::EnhancedCode;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,31 +54,33 @@ pub(super) enum Heard {
 }
 
 impl Heard {
-    /// The best news in an exchange; nothing from one that did not get to the wire.
-    pub(super) fn of(exchange: &Exchange) -> Option<Self> {
-        let heard = exchange.fates.iter().filter_map(|fate| match fate {
-            Fate::Delivered { .. } | Fate::Complained { .. } => Some(Self::Taken),
-            Fate::Bounced { .. } => Some(Self::Answered),
-            Fate::Deferred { reason, .. } => Some(Self::of_deferral(reason)),
-            Fate::Failed { .. } | Fate::Suppressed { .. } | Fate::Waiting { .. } => None,
+    /// What a refusal for now or for good says about the hosts that gave it.
+    pub(super) fn of_reply(reply: &Reply) -> Self {
+        // 4.7.1 is what greylisting says: about this message, not about how many there are.
+        let is_policy = |code: EnhancedCode| (code.class, code.subject) == (4, 7) && code.detail != 1;
+        match (reply.code(), reply.enhanced()) {
+            (421, _) => Self::Throttled,
+            (400..500, Some(code)) if is_policy(code) => Self::Throttled,
+            _ => Self::Answered,
+        }
+    }
+
+    /// The best news of a transaction.
+    pub(super) fn of_transaction(transaction: &Transaction) -> Option<Self> {
+        let heard = transaction.recipients.iter().map(|outcome| match outcome {
+            Outcome::Delivered(_) => Self::Taken,
+            Outcome::Failed(_) => Self::Answered,
+            Outcome::Deferred(_) => outcome.reply().map_or(Self::Unreachable, Self::of_reply),
         });
         heard.min_by_key(|heard| *heard as u8)
     }
 
-    /// A reply begins with its code; what we found out ourselves does not.
-    fn of_deferral(reason: &str) -> Self {
-        let mut words = reason.split_whitespace();
-        let code = words
-            .next()
-            .filter(|word| word.len() == 3 && word.starts_with('4'));
-        match (code, words.next()) {
-            (None, _) => Self::Unreachable,
-            (Some("421"), _) => Self::Throttled,
-            (Some(_), Some(enhanced)) if enhanced.starts_with("4.7.") && enhanced != "4.7.1" => {
-                Self::Throttled
-            }
-            // 4.7.1 is what greylisting says: about this message, not about how many there are.
-            (Some(_), _) => Self::Answered,
+    /// What a connection that did not come about says. A host that could not prove what it had to is there and works.
+    pub(super) fn of_failure(failure: &WireFailure) -> Self {
+        match (&failure.reply, failure.tls_problem) {
+            (Some(reply), _) => Self::of_reply(reply),
+            (None, Some(_)) => Self::Answered,
+            (None, None) => Self::Unreachable,
         }
     }
 }
@@ -330,6 +333,7 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wire::TlsProblem;
     use super::*;
     use crate::id::Id as _;
 
@@ -463,24 +467,36 @@ mod tests {
     }
 
     #[test]
-    fn what_was_heard_is_read_from_the_fates() {
-        for (reason, heard) in [
-            ("421 4.7.0 too many connections", Heard::Throttled),
-            ("421 try again", Heard::Throttled),
-            ("451 4.7.500 server busy", Heard::Throttled),
-            ("451 4.7.1 greylisted", Heard::Answered),
-            ("452 4.2.2 full", Heard::Answered),
-            ("the connection could not be opened", Heard::Unreachable),
-            ("", Heard::Unreachable),
+    fn what_was_heard_is_read_from_replies_and_from_their_absence() {
+        for (code, enhanced, heard) in [
+            (421, Some((4, 7, 0)), Heard::Throttled),
+            (421, None, Heard::Throttled),
+            (451, Some((4, 7, 500)), Heard::Throttled),
+            (451, Some((4, 7, 1)), Heard::Answered),
+            (452, Some((4, 2, 2)), Heard::Answered),
+            (450, None, Heard::Answered),
+            (550, Some((5, 7, 509)), Heard::Answered),
         ] {
-            let exchange = Exchange::of_all(1, &Fate::deferred(reason));
-            assert_eq!(Heard::of(&exchange), Some(heard), "{reason}");
+            let enhanced = enhanced.map(|(class, subject, detail)| EnhancedCode::new(class, subject, detail));
+            let reply = Reply::new(code, enhanced, "said");
+            assert_eq!(Heard::of_reply(&reply), heard, "{code} {enhanced:?}");
         }
-        let taken = Fate::Delivered {
-            reply: "250 ok".into(),
+        let failure = |tls_problem, reply| WireFailure {
+            steps: Vec::new(),
+            permanent: false,
+            retry_without_tls: false,
+            tls_problem,
+            reason: String::new(),
+            reply,
         };
-        let mut exchange = Exchange::of_all(2, &taken);
-        exchange.fates[0] = Fate::deferred("452 4.2.2 full");
-        assert_eq!(Heard::of(&exchange), Some(Heard::Taken));
+        let busy = Reply::new(421, None, "busy");
+        for (failure, heard) in [
+            (failure(None, None), Heard::Unreachable),
+            (failure(Some(TlsProblem::Handshake), None), Heard::Answered),
+            (failure(Some(TlsProblem::Missing), None), Heard::Answered),
+            (failure(None, Some(busy)), Heard::Throttled),
+        ] {
+            assert_eq!(Heard::of_failure(&failure), heard, "{failure:?}");
+        }
     }
 }

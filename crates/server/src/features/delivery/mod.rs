@@ -6,8 +6,8 @@
 //! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
 //!
 //! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which
-//! hosts), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP driver).
-//! Not here yet: MTA-STS, DANE, rates per provider, relays.
+//! hosts), `transport` (what is guaranteed on the way to them), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP
+//! driver). Not here yet: TLS reports, rates per provider, relays.
 
 mod attempt;
 mod dispatch;
@@ -21,28 +21,27 @@ mod route;
 mod schedule;
 mod signing;
 mod simulate;
+mod transport;
 pub mod wire;
 
 pub use lint::{Expected, Finding, Verifier, lint, verdict as dkim_verdict};
 pub use returning::Returning;
 pub use sealwright_mail::smtp::Category;
+pub use transport::STATEMENTS;
 
 use crate::features::domains::Signers;
 use crate::features::emails::Fresh;
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
-use crate::platform::net::{Dns, Guard};
-use crate::platform::store::StatementText;
+use crate::platform::net::{Dns, Guard, Net};
+use rustls::pki_types::CertificateDer;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Sweeps after which kept DNS answers are dropped: what an idle process remembers should not tell whom it wrote to.
 const FORGET_ROUNDS: u64 = 12;
-
-/// Delivery writes no rows of its own: its outcomes are rows of e-mails and jobs.
-pub const STATEMENTS: &[StatementText] = &[];
 
 /// How mail leaves, as set by the operator.
 #[derive(Debug, Clone)]
@@ -61,8 +60,12 @@ pub struct Options {
     pub destination_concurrency_max: usize,
     /// Connections to one host at once.
     pub connections_per_host_max: usize,
-    /// TLS towards receiving hosts.
+    /// TLS towards receiving hosts: the least that every mail gets.
     pub tls: wire::TlsMode,
+    /// Certificate authorities beside the public ones.
+    pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Port of the hosts that hold policies (MTA-STS).
+    pub sts_port: u16,
     /// How long an e-mail is tried.
     pub expire_after: Duration,
     /// The wait between two looks for due work.
@@ -82,6 +85,7 @@ pub struct Delivery {
     signing: signing::Signing,
     pool: pool::Pool,
     lanes: Arc<lanes::Lanes>,
+    transport: transport::Transport,
     dns: Dns,
     guard: Guard,
 }
@@ -95,19 +99,19 @@ impl Delivery {
         platform: Platform,
         options: Options,
         fresh: Arc<Fresh>,
-        dns: Dns,
-        guard: Guard,
+        net: &Net,
     ) -> Result<Arc<Self>, rustls::Error> {
         Ok(Arc::new(Self {
             pool: pool::Pool::new(&options, platform.clock.clone())?,
             lanes: lanes::Lanes::new(options.destination_concurrency_max, options.concurrency_max),
+            transport: transport::Transport::new(&platform, &options, net),
             signing: signing::Signing::new().map_err(rustls::Error::General)?,
             signers: Signers::default(),
             platform,
             options,
             fresh,
-            dns,
-            guard,
+            dns: net.dns.clone(),
+            guard: net.guard.clone(),
         }))
     }
 
@@ -120,12 +124,14 @@ impl Delivery {
                 self.count_lanes();
                 if round % FORGET_ROUNDS == 0 {
                     self.dns.forget();
+                    self.transport.forget();
                 }
             }
         };
         tokio::select! {
             () = Arc::clone(&self).dispatch(stop) => {}
             () = sweeping => {}
+            () = self.transport.keep_proving() => {}
         }
         self.pool.close().await;
     }

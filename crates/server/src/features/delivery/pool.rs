@@ -1,7 +1,9 @@
 //! Connections to receiving hosts, kept for the next message.
 
 use super::Options;
-use super::wire::{self, ConnectOptions, Connection, Step, Target, TlsMode, WireFailure};
+use super::route::Candidate;
+use super::transport::Guarantee;
+use super::wire::{self, ClientTls, ConnectOptions, Connection, Step, Target, TlsMode, WireFailure};
 use crate::clock::Clock;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,10 +18,12 @@ const MESSAGES_MAX: usize = 200;
 /// How often idle connections are looked at.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Kept connections by address, and how many may be open to each.
+/// Kept connections by address, and how many may be open to each. A kept one is lent only for what it was opened to guarantee.
 pub(super) struct Pool {
     hosts: Mutex<HashMap<SocketAddr, Arc<Host>>>,
     connect: ConnectOptions,
+    /// For certificates that have to be valid.
+    verifying: ClientTls,
     per_host: usize,
     clock: Clock,
 }
@@ -31,6 +35,7 @@ struct Host {
 
 struct Kept {
     connection: Connection,
+    guarantee: Guarantee,
     messages: usize,
     since: crate::clock::Timestamp,
 }
@@ -42,6 +47,7 @@ pub(super) struct Lent {
     pub(super) was_kept: bool,
     /// Steps of opening it, when it was opened for this message.
     pub(super) opening_steps: Vec<Step>,
+    guarantee: Guarantee,
     messages: usize,
     host: Arc<Host>,
     _slot: Option<OwnedSemaphorePermit>,
@@ -59,17 +65,19 @@ impl Pool {
         Ok(Self {
             hosts: Mutex::default(),
             connect,
+            verifying: wire::verifying_config(&options.extra_roots)?,
             per_host: options.connections_per_host_max.max(1),
             clock,
         })
     }
 
-    /// A connection to the target: a kept one if allowed and there, else a new one; waits while too many are open.
-    pub(super) async fn lend(&self, target: &Target, may_reuse: bool) -> Result<Lent, WireFailure> {
+    /// A connection that guarantees what it has to: a kept one if allowed and there, else a new one; waits while too many are open.
+    pub(super) async fn lend(&self, candidate: &Candidate, may_reuse: bool) -> Result<Lent, WireFailure> {
+        let Candidate { target, guarantee } = candidate;
         let host = self.host(target.addr);
         // The semaphore is never closed; were it, an attempt without a slot would still be right.
         let slot = Arc::clone(&host.slots).acquire_owned().await.ok();
-        if may_reuse && let Some(kept) = self.take_idle(&host) {
+        if may_reuse && let Some(kept) = self.take_idle(&host, guarantee) {
             let Kept {
                 connection, messages, ..
             } = kept;
@@ -77,17 +85,19 @@ impl Pool {
                 connection,
                 was_kept: true,
                 opening_steps: Vec::new(),
+                guarantee: guarantee.clone(),
                 messages,
                 host,
                 _slot: slot,
             });
         }
-        let mut connection = self.open(target).await?;
+        let mut connection = self.open(target, guarantee).await?;
         let opening_steps = connection.take_steps();
         Ok(Lent {
             connection,
             was_kept: false,
             opening_steps,
+            guarantee: guarantee.clone(),
             messages: 0,
             host,
             _slot: slot,
@@ -100,6 +110,7 @@ impl Pool {
         if lent.connection.is_reusable() && messages < MESSAGES_MAX {
             let kept = Kept {
                 connection: lent.connection,
+                guarantee: lent.guarantee,
                 messages,
                 since: self.clock.now(),
             };
@@ -140,24 +151,43 @@ impl Pool {
     }
 
     /// TLS that can't be had where it is only wished for is tried once more without (RFC 3207 leaves the choice to the sender).
-    async fn open(&self, target: &Target) -> Result<Connection, WireFailure> {
-        match Connection::open(target, &self.connect).await {
-            Err(failure) if failure.retry_without_tls && self.connect.tls == TlsMode::Opportunistic => {
-                let plain = ConnectOptions {
-                    tls: TlsMode::Off,
-                    ..self.connect.clone()
-                };
-                Connection::open(target, &plain).await
+    async fn open(&self, target: &Target, guarantee: &Guarantee) -> Result<Connection, WireFailure> {
+        let with = |tls, tls_config: &ClientTls| ConnectOptions {
+            tls,
+            tls_config: tls_config.clone(),
+            ..self.connect.clone()
+        };
+        let any = &self.connect.tls_config;
+        match guarantee {
+            Guarantee::Clear => Connection::open(target, &with(TlsMode::Off, any)).await,
+            Guarantee::Opportunistic => {
+                match Connection::open(target, &with(TlsMode::Opportunistic, any)).await {
+                    Err(failure) if failure.retry_without_tls => {
+                        Connection::open(target, &with(TlsMode::Off, any)).await
+                    }
+                    other => other,
+                }
             }
-            other => other,
+            Guarantee::Encrypted => Connection::open(target, &with(TlsMode::Required, any)).await,
+            Guarantee::Pkix { .. } => {
+                Connection::open(target, &with(TlsMode::Required, &self.verifying)).await
+            }
+            Guarantee::Dane(dane) => {
+                let target = Target {
+                    host: dane.base.clone(),
+                    addr: target.addr,
+                };
+                Connection::open(&target, &with(TlsMode::Required, &any.by_dane(dane))).await
+            }
         }
     }
 
-    fn take_idle(&self, host: &Host) -> Option<Kept> {
+    fn take_idle(&self, host: &Host, guarantee: &Guarantee) -> Option<Kept> {
         let now = self.clock.now();
         let mut idle = host.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|kept| now.since(kept.since) < IDLE_MAX);
-        while let Some(mut kept) = idle.pop() {
+        while let Some(place) = idle.iter().rposition(|kept| kept.guarantee == *guarantee) {
+            let mut kept = idle.swap_remove(place);
             if kept.connection.idle_probe() {
                 return Some(kept);
             }

@@ -1,7 +1,7 @@
 //! Shows, lists, changes and deletes domains.
 
 use super::check::PURGED_AFTER;
-use super::{Domain, DomainError, Names, Status, store};
+use super::{Domain, DomainError, Names, Status, Tls, store};
 use crate::features::audit::{self, Act};
 use crate::features::keys::Caller;
 use crate::features::orgs;
@@ -57,23 +57,41 @@ pub async fn list(
     })
 }
 
-#[derive(Serialize)]
-struct Changed {
-    ed25519: [bool; 2],
+/// What is to be different; what is `None` stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Change {
+    /// A second signature by Ed25519, or none. Its keys are made at the next look, and the first signs once the DNS shows it.
+    pub has_ed25519: Option<bool>,
+    /// How mail that is accepted from now on has to travel.
+    pub tls: Option<Tls>,
 }
 
-/// Asks for a second signature by Ed25519, or for none; `None` changes nothing. Its keys are made at the next look, and the first signs
-/// once the DNS shows it.
+#[derive(Serialize)]
+struct Changed {
+    #[serde(skip_serializing_if = "is_unchanged")]
+    ed25519: [bool; 2],
+    #[serde(skip_serializing_if = "is_unchanged")]
+    tls: [&'static str; 2],
+}
+
+fn is_unchanged<T: PartialEq>([old, new]: &[T; 2]) -> bool {
+    old == new
+}
+
+/// Changes how a domain signs and how its mail travels; what stays as it is costs nothing. Keys for Ed25519 are made at the next look, and the
+/// first signs once the DNS shows it.
 pub async fn change(
     platform: &Platform,
     caller: &Caller,
     id: &DomainId,
-    ed25519: Option<bool>,
+    change: Change,
 ) -> Result<Domain, DomainError> {
     let old = get(platform, &caller.org, id).await?;
-    let Some(has_ed25519) = ed25519.filter(|has| *has != old.has_ed25519) else {
+    let has_ed25519 = change.has_ed25519.unwrap_or(old.has_ed25519);
+    let tls = change.tls.unwrap_or(old.tls);
+    if (has_ed25519, tls) == (old.has_ed25519, old.tls) {
         return Ok(old);
-    };
+    }
     let now = platform.clock.now();
     let act = Act {
         actor: caller.actor.as_str(),
@@ -82,15 +100,15 @@ pub async fn change(
         origin: &caller.origin,
         detail: Changed {
             ed25519: [old.has_ed25519, has_ed25519],
+            tls: [old.tls.name(), tls.name()],
         },
     };
     let entry = audit::prepare(&platform.vault.org(&caller.org).await?, now, act).await?;
     let unit = async move |tx: &OrgTx| -> Result<(), DomainError> {
         orgs::lock(tx).await?;
-        if !store::set_ed25519(tx, &old.id, has_ed25519).await? {
-            return Ok(());
-        }
-        if !has_ed25519 {
+        store::set_tls(tx, &old.id, tls).await?;
+        let is_turned = store::set_ed25519(tx, &old.id, has_ed25519).await?;
+        if is_turned && !has_ed25519 {
             // What it signed before is still verified for as long as it is shown.
             store::retire_ed25519(tx, &old.id, now).await?;
             store::delete_waiting_ed25519(tx, &old.id).await?;

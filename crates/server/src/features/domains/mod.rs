@@ -19,7 +19,7 @@ pub use add::{add, assume_verified};
 pub use check::Checks;
 pub use keys::{complete, rotate};
 pub use look::{Finding, Shows};
-pub use manage::{Page, change, delete, get, list, zone_file};
+pub use manage::{Change, Page, change, delete, get, list, zone_file};
 pub use records::{BOUNCE_LABEL, Names, Record, RecordPurpose, RecordType};
 pub use signer::{Signers, Signing};
 pub use store::ALL as STATEMENTS;
@@ -60,6 +60,33 @@ impl Status {
     /// Reads a status.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.name() == text)
+    }
+}
+
+/// How mail from a domain has to travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tls {
+    /// As well protected as the receiver allows.
+    Opportunistic,
+    /// Only over a channel whose other end is known to be the receiver; not at all otherwise.
+    Required,
+}
+
+impl Tls {
+    /// Both.
+    pub const ALL: [Tls; 2] = [Self::Opportunistic, Self::Required];
+
+    /// The word as it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Opportunistic => "opportunistic",
+            Self::Required => "required",
+        }
+    }
+
+    /// Reads a word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tls| tls.name() == text)
     }
 }
 
@@ -141,6 +168,8 @@ pub struct Domain {
     pub is_assumed: bool,
     /// Whether mail bears a second signature, by Ed25519.
     pub has_ed25519: bool,
+    /// How its mail has to travel.
+    pub tls: Tls,
     /// Its keys.
     pub keys: Vec<DkimKey>,
     /// When it was added.
@@ -263,7 +292,8 @@ pub enum DomainError {
     Vault(#[from] VaultError),
 }
 
-/// Whether mail may be sent from this domain: asked inside the unit that accepts the mail.
-pub async fn may_send(tx: &OrgTx, name: &str) -> Result<bool, StoreError> {
-    Ok(store::status(tx, name).await? == Some(Status::Verified))
+/// How mail from this domain has to travel, or `None` when none may be sent: asked inside the unit that accepts the mail.
+pub async fn may_send(tx: &OrgTx, name: &str) -> Result<Option<Tls>, StoreError> {
+    let known = store::status(tx, name).await?;
+    Ok(known.and_then(|(status, tls)| (status == Status::Verified).then_some(tls)))
 }

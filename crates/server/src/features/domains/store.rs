@@ -1,7 +1,7 @@
 //! The rows of domains and DKIM keys.
 
 use super::keys::NewKey;
-use super::{Algorithm, DkimKey, Domain, Finding, Status};
+use super::{Algorithm, DkimKey, Domain, Finding, Status, Tls};
 use crate::clock::Timestamp;
 use crate::id::{DkimKeyId, DomainId, Id as _};
 use crate::platform::store::{
@@ -13,7 +13,7 @@ statements! {
     /// A domain that was deleted comes back as it was, but unverified.
     org INSERT = "INSERT INTO domains (org_id, id, name, status, created_at) VALUES ($1, $2, $3, 'pending', $4)
         ON CONFLICT (org_id, name) DO UPDATE SET status = 'pending', created_at = excluded.created_at,
-            checked_at = NULL, findings = '[]', missing_since = NULL, is_assumed = 0, deleted_at = NULL
+            checked_at = NULL, findings = '[]', missing_since = NULL, is_assumed = 0, tls = 'opportunistic', deleted_at = NULL
         WHERE domains.deleted_at IS NOT NULL
         RETURNING id";
     org INSERT_KEY = "INSERT INTO dkim_keys
@@ -23,10 +23,10 @@ statements! {
     org COUNT_DELETED = "SELECT count(*) FROM domains WHERE org_id = $1 AND deleted_at IS NOT NULL";
     org KNOWN = "SELECT id, deleted_at FROM domains WHERE org_id = $1 AND name = $2";
     org COUNT_OF = "SELECT count(*) FROM domains WHERE org_id = $1 AND (status = $2 OR $2 IS NULL) AND deleted_at IS NULL";
-    org STATUS = "SELECT status FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
-    org GET = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, created_at, deleted_at
+    org STATUS = "SELECT status, tls FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
+    org GET = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, tls, created_at, deleted_at
         FROM domains WHERE org_id = $1 AND id = $2";
-    org LIST = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, created_at, deleted_at
+    org LIST = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, tls, created_at, deleted_at
         FROM domains WHERE org_id = $1 AND (status = $2 OR $2 IS NULL) AND deleted_at IS NULL
         AND ($3 = '' OR (created_at, id) < (SELECT created_at, id FROM domains WHERE org_id = $1 AND id = $3))
         ORDER BY created_at DESC, id DESC LIMIT $4";
@@ -47,6 +47,7 @@ statements! {
     org ASSUME = "UPDATE domains SET status = 'verified', verified_at = $3, missing_since = NULL, is_assumed = 1
         WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL";
     org SET_ED25519 = "UPDATE domains SET has_ed25519 = $3 WHERE org_id = $1 AND id = $2 AND has_ed25519 <> $3 AND deleted_at IS NULL";
+    org SET_TLS = "UPDATE domains SET tls = $3 WHERE org_id = $1 AND id = $2";
     org MARK_DELETED = "UPDATE domains SET deleted_at = $3 WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL";
     org DELETE_KEYS = "DELETE FROM dkim_keys WHERE org_id = $1 AND domain_id = $2";
     org DELETE = "DELETE FROM domains WHERE org_id = $1 AND id = $2 AND deleted_at IS NOT NULL";
@@ -115,11 +116,14 @@ pub(super) async fn count_of(tx: &OrgTx, status: Option<Status>) -> Result<i64, 
     row.map_or(Ok(0), |row| row.reader().next())
 }
 
-pub(super) async fn status(tx: &OrgTx, name: &str) -> Result<Option<Status>, StoreError> {
+pub(super) async fn status(tx: &OrgTx, name: &str) -> Result<Option<(Status, Tls)>, StoreError> {
     let Some(row) = tx.query_opt(&STATUS, params![name]).await? else {
         return Ok(None);
     };
-    Ok(Status::parse(&row.reader().next::<String>()?))
+    let mut row = row.reader();
+    let status = Status::parse(&row.next::<String>()?).ok_or_else(|| unfit(STATUS.text(), 0))?;
+    let tls = Tls::parse(&row.next::<String>()?).ok_or_else(|| unfit(STATUS.text(), 1))?;
+    Ok(Some((status, tls)))
 }
 
 fn unfit(statement: StatementText, column: usize) -> StoreError {
@@ -142,6 +146,7 @@ fn read(row: Row) -> Result<Domain, StoreError> {
         missing_since: row.next()?,
         is_assumed: row.next()?,
         has_ed25519: row.next()?,
+        tls: Tls::parse(&row.next::<String>()?).ok_or_else(|| unfit(GET.text(), 9))?,
         keys: Vec::new(),
         created_at: row.next()?,
         deleted_at: row.next()?,
@@ -263,6 +268,10 @@ pub(super) async fn assume_verified(tx: &OrgTx, id: &DomainId, at: Timestamp) ->
 /// `false` when it was so before.
 pub(super) async fn set_ed25519(tx: &OrgTx, id: &DomainId, has: bool) -> Result<bool, StoreError> {
     Ok(tx.execute(&SET_ED25519, params![id, has]).await? == 1)
+}
+
+pub(super) async fn set_tls(tx: &OrgTx, id: &DomainId, tls: Tls) -> Result<(), StoreError> {
+    tx.execute(&SET_TLS, params![id, tls.name()]).await.map(drop)
 }
 
 pub(super) async fn mark_deleted(tx: &OrgTx, id: &DomainId, at: Timestamp) -> Result<bool, StoreError> {

@@ -124,7 +124,7 @@ async fn verified_domains<E>(
         let mut verified = HashMap::new();
         for domain in &domains {
             if !verified.contains_key(domain) {
-                verified.insert(domain.clone(), domains::may_send(tx, domain).await?);
+                verified.insert(domain.clone(), domains::may_send(tx, domain).await?.is_some());
             }
         }
         Ok(verified)

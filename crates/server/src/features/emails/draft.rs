@@ -1,6 +1,7 @@
 //! An e-mail as a caller wants it: parsed, within its limits, not stored yet.
 
 use crate::clock::Timestamp;
+use crate::features::domains::Tls;
 use crate::features::events::Metadata;
 use crate::limits;
 use sealwright_mail::address::Mailbox;
@@ -48,6 +49,8 @@ pub struct Draft {
     pub attachments: Vec<Attachment>,
     /// When it is to leave, if not at once.
     pub scheduled_at: Option<Timestamp>,
+    /// How it has to travel, whatever its domain says.
+    pub tls: Tls,
 }
 
 impl std::fmt::Debug for Draft {

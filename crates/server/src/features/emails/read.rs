@@ -4,6 +4,7 @@ use super::send::{content_cell, recipient_cell, recipient_row};
 use super::store::{self, AttemptRow, EmailRow, RecipientRow};
 use super::{Head, Status};
 use crate::clock::Timestamp;
+use crate::features::domains::Tls;
 use crate::features::events;
 use crate::features::keys::Caller;
 use crate::features::suppressions;
@@ -390,6 +391,8 @@ pub struct Mailed {
     pub released_at: Timestamp,
     /// The place of the destination's first recipient, done or not: it names the destination in a return path.
     pub first: i64,
+    /// How it has to travel.
+    pub tls: Tls,
     /// The recipients of the destination that are not done yet.
     pub recipients: Vec<Destined>,
 }
@@ -463,6 +466,8 @@ pub async fn destined(
         status: Status::parse(&row.status).unwrap_or(Status::Failed),
         released_at: row.released_at(),
         first,
+        // What can't be read demands the most.
+        tls: Tls::parse(&row.tls).unwrap_or(Tls::Required),
         recipients,
     }))
 }

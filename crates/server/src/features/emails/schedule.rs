@@ -194,7 +194,7 @@ pub async fn release(tx: &OrgTx, due: &Due) -> Result<Release, StoreError> {
     if scheduled_at > due.at {
         return Ok(Release::Later(scheduled_at));
     }
-    if !domains::may_send(tx, &due.sender_domain).await? {
+    if domains::may_send(tx, &due.sender_domain).await?.is_none() {
         return Ok(Release::Unverified);
     }
     store::end_schedule(tx, &due.id, Status::Queued, due.at).await?;

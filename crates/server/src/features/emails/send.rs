@@ -5,7 +5,7 @@ use super::suppressed::{self, Suppressed};
 use super::told::{Told, Whole};
 use super::{Draft, DraftError, Fresh, Head, Kind, Status, schedule, store, text, told};
 use crate::clock::Timestamp;
-use crate::features::domains;
+use crate::features::domains::{self, Tls};
 use crate::features::events::{self, Event, Scalar};
 use crate::features::keys::{self, Caller, Channel, ExposeError, Key};
 use crate::features::suppressions;
@@ -168,7 +168,7 @@ pub(super) async fn check_sender(
 ) -> Result<(), SendError> {
     check_key(caller, draft)?;
     let domain = draft.from.address.domain().as_str().to_owned();
-    let unit = async move |tx: &OrgTx| match domains::may_send(tx, &domain).await? {
+    let unit = async move |tx: &OrgTx| match domains::may_send(tx, &domain).await?.is_some() {
         true => Ok(()),
         false => Err(SendError::DomainUnverified(domain.clone())),
     };
@@ -239,6 +239,7 @@ pub(super) struct Prepared {
     pub(super) at: Timestamp,
     pub(super) scheduled_at: Option<Timestamp>,
     pub(super) sender_domain: String,
+    pub(super) tls: Tls,
     pub(super) head_sealed: Bytes,
     pub(super) content_sealed: Bytes,
     pub(super) recipients: Vec<PreparedRecipient>,
@@ -315,10 +316,10 @@ async fn accept(tx: &OrgTx, prepared: &Prepared, kept: Option<&Kept>) -> Result<
 
 /// Stores one e-mail with its jobs and its events; answers whether somebody listens.
 pub(super) async fn take(tx: &OrgTx, prepared: &Prepared) -> Result<bool, SendError> {
-    if !domains::may_send(tx, &prepared.sender_domain).await? {
+    let Some(tls) = domains::may_send(tx, &prepared.sender_domain).await? else {
         return Err(SendError::DomainUnverified(prepared.sender_domain.clone()));
-    }
-    store::insert(tx, prepared).await?;
+    };
+    store::insert(tx, prepared, prepared.tls.max(tls)).await?;
     let destinations: BTreeSet<i64> = prepared
         .recipients
         .iter()
@@ -382,6 +383,7 @@ pub(super) async fn prepare(
         at,
         scheduled_at: draft.scheduled_at,
         sender_domain: draft.from.address.domain().as_str().to_owned(),
+        tls: draft.tls,
         head_sealed: seal_head(vault, &id, at, &head).await?,
         content_sealed: vault
             .seal(Class::Content, released_at, content_cell(&id), &message)

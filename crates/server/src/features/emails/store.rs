@@ -6,14 +6,15 @@ use super::read::Filter;
 use super::send::Prepared;
 use super::{AttemptState, Status};
 use crate::clock::Timestamp;
+use crate::features::domains::Tls;
 use crate::id::{AttemptId, EmailId, Id as _};
 use crate::limits::COUNT_MAX;
 use crate::platform::store::{OrgTx, Row, StoreError, Value, params, statements};
 use bytes::Bytes;
 
 statements! {
-    org INSERT = "INSERT INTO emails (org_id, id, mode, status, key_id, head_sealed, created_at, updated_at, scheduled_at, recipient_count)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)";
+    org INSERT = "INSERT INTO emails (org_id, id, mode, status, key_id, head_sealed, tls, created_at, updated_at, scheduled_at, recipient_count)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)";
     org INSERT_CONTENT = "INSERT INTO email_contents (org_id, day, email_id, content_sealed) VALUES ($1, $2, $3, $4)";
     org DELETE_CONTENT = "DELETE FROM email_contents WHERE org_id = $1 AND day = $2 AND email_id = $3";
     org INSERT_TAG = "INSERT INTO email_tags (org_id, tag_index, email_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
@@ -23,7 +24,7 @@ statements! {
     org IDEMPOTENCY = "SELECT request_digest, body_sealed FROM idempotency WHERE org_id = $1 AND key_index = $2";
     org INSERT_IDEMPOTENCY = "INSERT INTO idempotency (org_id, key_index, request_digest, status, body_sealed, created_at)
         VALUES ($1, $2, $3, 200, $4, $5)";
-    org GET = "SELECT id, mode, status, head_sealed, created_at, scheduled_at FROM emails WHERE org_id = $1 AND id = $2";
+    org GET = "SELECT id, mode, status, head_sealed, created_at, scheduled_at, tls FROM emails WHERE org_id = $1 AND id = $2";
     org CONTENT = "SELECT content_sealed FROM email_contents WHERE org_id = $1 AND day = $2 AND email_id = $3";
     org RECIPIENTS = "SELECT position, kind, destination, address_index, mailbox_sealed, status, updated_at FROM recipients
         WHERE org_id = $1 AND email_id = $2 ORDER BY position";
@@ -50,14 +51,14 @@ statements! {
         WHERE org_id = $1 AND email_id = $2 ORDER BY started_at, id";
     /// `x = $n OR $n IS NULL`, in this order: PostgreSQL takes a parameter's type from its first use.
     /// $2 mode, $3 status, $4/$5 time range, $6 address, $7 tag, $8/$9 cursor, $10 limit.
-    org LIST_OLDER = "SELECT id, mode, status, head_sealed, created_at, scheduled_at FROM emails e
+    org LIST_OLDER = "SELECT id, mode, status, head_sealed, created_at, scheduled_at, tls FROM emails e
         WHERE org_id = $1 AND mode = $2 AND (status = $3 OR $3 IS NULL)
         AND (created_at >= $4 OR $4 IS NULL) AND (created_at < $5 OR $5 IS NULL)
         AND (EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id) OR $6 IS NULL)
         AND (EXISTS (SELECT 1 FROM email_tags t WHERE t.org_id = $1 AND t.tag_index = $7 AND t.email_id = e.id) OR $7 IS NULL)
         AND ((created_at, id) < ($8, $9) OR $8 IS NULL)
         ORDER BY created_at DESC, id DESC LIMIT $10";
-    org LIST_NEWER = "SELECT id, mode, status, head_sealed, created_at, scheduled_at FROM emails e
+    org LIST_NEWER = "SELECT id, mode, status, head_sealed, created_at, scheduled_at, tls FROM emails e
         WHERE org_id = $1 AND mode = $2 AND (status = $3 OR $3 IS NULL)
         AND (created_at >= $4 OR $4 IS NULL) AND (created_at < $5 OR $5 IS NULL)
         AND (EXISTS (SELECT 1 FROM recipients r WHERE r.org_id = $1 AND r.address_index = $6 AND r.email_id = e.id) OR $6 IS NULL)
@@ -72,7 +73,7 @@ statements! {
         LIMIT $8) AS counted";
 }
 
-pub(super) async fn insert(tx: &OrgTx, new: &Prepared) -> Result<(), StoreError> {
+pub(super) async fn insert(tx: &OrgTx, new: &Prepared, tls: Tls) -> Result<(), StoreError> {
     let caller = &new.caller;
     tx.execute(
         &INSERT,
@@ -82,6 +83,7 @@ pub(super) async fn insert(tx: &OrgTx, new: &Prepared) -> Result<(), StoreError>
             new.status().name(),
             caller.actor.as_str(),
             &new.head_sealed,
+            tls.name(),
             new.at,
             new.scheduled_at,
             i64::try_from(new.recipients.len()).unwrap_or(i64::MAX)
@@ -187,6 +189,7 @@ pub(super) struct EmailRow {
     pub(super) head_sealed: Bytes,
     pub(super) created_at: Timestamp,
     pub(super) scheduled_at: Option<Timestamp>,
+    pub(super) tls: String,
 }
 
 impl EmailRow {
@@ -205,6 +208,7 @@ fn email(row: Row) -> Result<EmailRow, StoreError> {
         head_sealed: row.next()?,
         created_at: row.next()?,
         scheduled_at: row.next()?,
+        tls: row.next()?,
     })
 }
 

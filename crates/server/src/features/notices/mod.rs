@@ -7,6 +7,7 @@
 mod words;
 
 use crate::features::audit::{self, Act, Origin};
+use crate::features::domains::Tls;
 use crate::features::emails::{self, Accepted, Draft, Fresh, Idempotency, SendError};
 use crate::features::events::{self, Metadata};
 use crate::features::keys::{Actor, Caller};
@@ -259,5 +260,6 @@ fn draft(sender: &Sender, contact: &Personal<String>, words: &Words, is_last: bo
         metadata: Metadata::default(),
         attachments: Vec::new(),
         scheduled_at: None,
+        tls: Tls::Opportunistic,
     })
 }

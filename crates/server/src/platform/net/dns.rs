@@ -1,5 +1,6 @@
 //! Questions to the DNS, with answers that tell *no* from *not now*.
 
+use super::Unknown;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 const QUERY_RETRIES: usize = 2;
 
 /// How long a look-up may take, whatever it consists of.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
+pub(super) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Answers kept until their time to live runs out.
 const CACHED_ANSWERS_MAX: u64 = 16_384;
@@ -97,6 +98,12 @@ pub struct DnsError {
 #[derive(Debug, thiserror::Error)]
 #[error("the DNS resolver cannot be set up (check /etc/resolv.conf or set name servers): {0}")]
 pub struct DnsSetupError(String);
+
+impl DnsSetupError {
+    pub(super) fn of(reason: String) -> Self {
+        Self(reason)
+    }
+}
 
 impl Dns {
     /// Sets the resolver up; asks nothing yet.
@@ -205,9 +212,9 @@ impl Dns {
         match self.ask(domain, RecordType::MX).await {
             Ok(answer) => match mx_hosts(&answer, seed) {
                 Some(answer) => Ok(answer),
-                None => self.implicit_mx(domain).await,
+                None => self.lookup_implicit_mx(domain).await,
             },
-            Err(error) if error == DnsError::NO_RECORD => self.implicit_mx(domain).await,
+            Err(error) if error == DnsError::NO_RECORD => self.lookup_implicit_mx(domain).await,
             Err(error) if error.temporary => Err(error),
             Err(_) => Ok(MxAnswer::NoSuchDomain),
         }
@@ -226,7 +233,11 @@ impl Dns {
         }
     }
 
-    async fn implicit_mx(&self, domain: &str) -> Result<MxAnswer, DnsError> {
+    /// Where a domain without MX receives mail: at itself, if it has an address.
+    ///
+    /// # Errors
+    /// [`DnsError`] only while the answer can't be known.
+    pub async fn lookup_implicit_mx(&self, domain: &str) -> Result<MxAnswer, DnsError> {
         match self.lookup_ip(domain).await {
             Ok(_) => Ok(MxAnswer::ImplicitAddress),
             Err(error) if error.temporary => Err(error),
@@ -263,6 +274,15 @@ impl DnsError {
     /// Nobody answered in time.
     pub const SILENT: DnsError = DnsError::temporary("the name servers did not answer in time");
     pub(super) const FAILED: DnsError = DnsError::temporary("the name servers could not answer");
+
+    /// What is not known may be known later.
+    pub fn unknown(unknown: Unknown) -> DnsError {
+        match unknown {
+            Unknown::Bogus => DnsError::temporary("the DNS answer is not signed as it has to be (DNSSEC)"),
+            Unknown::Failed => DnsError::FAILED,
+            Unknown::Silent => DnsError::SILENT,
+        }
+    }
 
     const fn certain(reason: &'static str) -> DnsError {
         DnsError {
@@ -317,7 +337,7 @@ fn addresses(answer: &Lookup) -> impl Iterator<Item = IpAddr> {
 }
 
 /// The hosts of an MX answer, or nothing when it holds no MX after all.
-fn mx_hosts(answer: &Lookup, seed: u64) -> Option<MxAnswer> {
+pub(super) fn mx_hosts(answer: &Lookup, seed: u64) -> Option<MxAnswer> {
     let records = answer.answers().iter();
     let mut named: Vec<MxHost> = records
         .filter_map(|record| match &record.data {
@@ -341,7 +361,7 @@ fn mx_hosts(answer: &Lookup, seed: u64) -> Option<MxAnswer> {
     Some(MxAnswer::Hosts(named))
 }
 
-fn host_name(name: &Name) -> String {
+pub(super) fn host_name(name: &Name) -> String {
     let mut text = name.to_ascii().to_ascii_lowercase();
     if text.ends_with('.') {
         text.pop();

@@ -6,6 +6,7 @@
 //! same answer, with the name kept for TLS and `Host`; and [`HttpClient`] reads a bounded answer
 //! within a bounded time. Webhooks, attachment fetches, MTA-STS policies, sign-in providers and
 //! relays all use it; the SMTP client takes its addresses from [`Dns`] and asks [`Guard`] as well.
+//! [`SecureDns`] gives answers that DNSSEC proves, for DANE.
 //!
 //! Life cycle: one [`Net`] is made at start from plain parameters and lives as long as the process.
 //! It owns the DNS cache and the kept connections, and no data.
@@ -18,6 +19,7 @@
 pub mod dns;
 pub mod guard;
 pub mod http;
+pub mod secure;
 pub mod tls;
 pub mod url;
 
@@ -33,6 +35,9 @@ pub use guard::{Guard, Refused};
 pub use http::{
     Answer, BODY_BYTES_MAX, EXCHANGE_TIMEOUT, HttpClient, HttpConfig, HttpFailure, Opening, Outgoing,
 };
+pub use secure::{
+    Path, SecureConfig, SecureDns, Security, Tlsa, TlsaMatching, TlsaSelector, TlsaUsage, Unknown,
+};
 pub use tls::{TlsMin, TlsSetupError, TlsVersion, client_config};
 pub use url::{Host, HttpsUrl, URL_BYTES_MAX, UrlRefused, UrlRules};
 
@@ -43,6 +48,8 @@ pub struct Net {
     pub guard: Guard,
     /// The resolver.
     pub dns: Dns,
+    /// The resolver whose answers are proven.
+    pub secure: SecureDns,
     /// The HTTPS client, under `guard`.
     pub http: HttpClient,
 }
@@ -62,10 +69,21 @@ impl Net {
     /// Makes the parts; nothing is connected to or asked yet.
     ///
     /// # Errors
-    /// [`NetSetupError`] when the name servers or the extra roots can't be used.
-    pub fn new(guard: Guard, dns: DnsConfig, http: HttpConfig) -> Result<Net, NetSetupError> {
+    /// [`NetSetupError`] when the name servers, the trust anchors or the extra roots can't be used.
+    pub fn new(
+        guard: Guard,
+        dns: DnsConfig,
+        secure: SecureConfig,
+        http: HttpConfig,
+    ) -> Result<Net, NetSetupError> {
         let dns = Dns::new(dns)?;
+        let secure = SecureDns::new(secure)?;
         let http = HttpClient::new(guard.clone(), dns.clone(), http)?;
-        Ok(Net { guard, dns, http })
+        Ok(Net {
+            guard,
+            dns,
+            secure,
+            http,
+        })
     }
 }

@@ -69,6 +69,7 @@ impl Schema {
             migration!("data", "0009_returns"),
             migration!("data", "0010_schedule"),
             migration!("data", "0011_usage"),
+            migration!("data", "0012_transport"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

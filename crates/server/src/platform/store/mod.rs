@@ -90,6 +90,8 @@ pub enum Purpose {
     Maintenance,
     /// Lease from the quotas of organizations and keys.
     Quota,
+    /// Keep what receiving domains demand of the way to them.
+    Transport,
 }
 
 /// Where a store's rows are.

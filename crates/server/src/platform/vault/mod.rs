@@ -115,6 +115,7 @@ struct Inner {
     lookup_pepper: hmac::Key,
     destination_pepper: hmac::Key,
     return_path: hmac::Key,
+    own: Key,
     orgs: RwLock<HashMap<OrgId, OrgVault>>,
 }
 
@@ -129,11 +130,13 @@ impl Vault {
         let root = root.key();
         let seed = store::system_key(&keyring, &root, "blind_index_seed", clock.now()).await?;
         let derive = |label: &[u8]| derive(seed.expose(), label);
+        let own = store::system_key(&keyring, &root, "own_rows", clock.now()).await?;
         Ok(Self {
             inner: Arc::new(Inner {
                 lookup_pepper: derive(b"sealwright api key look-up v1"),
                 destination_pepper: derive(b"sealwright destination v1"),
                 return_path: derive(b"sealwright return path v1"),
+                own: Key::new(own.expose()),
                 root,
                 region: region.to_owned(),
                 keyring,
@@ -181,6 +184,19 @@ impl Vault {
         Ok(orgs.entry(org.clone()).or_insert(vault).clone())
     }
 
+    /// Seals a value that belongs to the installation and to no organization. Its key stays for as long as the keyring does.
+    pub fn seal_own(&self, cell: Cell<'_>, value: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let bound = cipher::associated_data(&self.inner.region, "", OWN, cell);
+        let sealed = self.inner.own.seal(OWN, &bound, random(), value);
+        sealed.map_err(|_| tampered(cell))
+    }
+
+    /// Opens a value that [`Vault::seal_own`] sealed for this cell.
+    pub fn open_own(&self, cell: Cell<'_>, sealed: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let bound = cipher::associated_data(&self.inner.region, "", OWN, cell);
+        self.inner.own.open(&bound, sealed).map_err(|_| tampered(cell))
+    }
+
     /// The row key of an API key: HMAC(pepper, SHA-256 of the key).
     pub fn key_lookup(&self, digest: &[u8; 32]) -> Vec<u8> {
         hmac::sign(&self.inner.lookup_pepper, digest).as_ref().to_vec()
@@ -198,6 +214,19 @@ impl Vault {
             .iter()
             .take(8)
             .fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte))
+    }
+}
+
+/// The name of the key of the installation's own rows.
+const OWN: KeyName = KeyName {
+    class: Class::Secrets,
+    day: 0,
+};
+
+fn tampered(cell: Cell<'_>) -> VaultError {
+    VaultError::Tampered {
+        table: cell.table,
+        column: cell.column,
     }
 }
 

@@ -183,6 +183,7 @@ fn every_enum_is_the_list_of_its_type() {
             "SuppressionType",
             names(&suppressions::Type::ALL.map(suppressions::Type::name)),
         ),
+        ("TlsDemand", names(&domains::Tls::ALL.map(domains::Tls::name))),
         (
             "WebhookDeliveryStatus",
             names(&DeliveryStatus::ALL.map(DeliveryStatus::name)),
@@ -335,7 +336,7 @@ on_both_engines! {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 7 + 4 + 1 + 1 + 1);
+        assert_eq!(tried, 7 + 4 + 1 + 1 + 2);
         let kept = house.client.get(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap()), &house.account.live).await.expect(200);
         assert_eq!(kept["name"], "kept");
     }

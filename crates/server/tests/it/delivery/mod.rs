@@ -5,6 +5,7 @@ mod lint;
 mod outcomes;
 mod process;
 mod routes;
+mod transport;
 
 use sealwright::clock::Clock;
 use sealwright::platform::dev::sink::{Moment, SinkScript, Verdict};

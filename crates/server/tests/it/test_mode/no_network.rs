@@ -32,6 +32,8 @@ impl Installation {
             // Or live mail would be kept from the far side, too.
             ("net.allow_private", "127.0.0.0/8,203.0.113.0/24".to_owned()),
             ("net.name_servers", NAME_SERVER.to_string()),
+            // At its start delivery asks whether DNSSEC comes through, whoever mails.
+            ("net.dnssec", "off".to_owned()),
         ] {
             settings.push((key.to_owned(), value));
         }

@@ -4,6 +4,8 @@ use crate::entry::api::Problem;
 use crate::entry::api::extract::{Instant, present};
 use crate::entry::api::json::{self, OWN_WORDS};
 use crate::entry::api::mailbox::{MailboxField, MailboxList};
+use crate::entry::api::word::Word;
+use crate::features::domains::Tls;
 use crate::features::emails::{Attachment, Draft, DraftError, Link};
 use crate::features::events::{Metadata, Scalar, plain_number};
 use crate::limits::{
@@ -60,6 +62,10 @@ pub(in crate::entry::api) struct NewEmail {
     #[serde(default)]
     #[schemars(length(max = ATTACHMENTS_MAX))]
     attachments: Vec<AttachmentField>,
+    /// `required`: it travels only over channels whose other end is known to be the receiver, or not at all. The domain's word if not
+    /// given; what the domain requires is required.
+    #[serde(default)]
+    tls: Option<Word<Tls>>,
     /// When it is to leave: a minute to 30 days from now. At once if not given.
     #[serde(default, deserialize_with = "present")]
     scheduled_at: Option<Instant>,
@@ -154,6 +160,7 @@ impl NewEmail {
             metadata: self.metadata.0,
             attachments,
             scheduled_at: self.scheduled_at.map(|at| at.0),
+            tls: self.tls.map_or(Tls::Opportunistic, |word| word.0),
         };
         Ok((draft, links))
     }

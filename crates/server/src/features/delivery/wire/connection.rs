@@ -15,7 +15,7 @@ use super::steps::{Steps, now};
 use super::stream::{Heard, Pipe, Stream};
 use super::{
     ConnectOptions, Envelope, Extensions, LocalReason, Severity, Target, Timeouts, TlsFacts, TlsMode,
-    Transaction, Verb, WireFailure, tls,
+    TlsProblem, Transaction, Verb, WireFailure, tls,
 };
 
 /// An open connection to a mail exchanger, between transactions. Dropping it closes it without QUIT.
@@ -188,6 +188,7 @@ impl Connection {
             steps: self.steps.take(),
             permanent: false,
             retry_without_tls: options.tls == TlsMode::Opportunistic,
+            tls_problem: Some(TlsProblem::Handshake).filter(|_| options.tls == TlsMode::Required),
             reason,
             reply: None,
         })
@@ -281,13 +282,21 @@ impl Connection {
         let failure = self.client.failure();
         let reply = failure.and_then(Failure::reply).cloned();
         let was_refused = reply.is_some();
+        let has_no_tls = mode == TlsMode::Required
+            && matches!(
+                failure,
+                Some(Failure::TlsNotOffered | Failure::Refused(Verb::StartTls, _))
+            );
         WireFailure {
             steps: self.steps.take(),
-            permanent: reply
-                .as_ref()
-                .is_some_and(|reply| reply.severity() == Severity::Permanent),
+            // Who takes STARTTLS back refuses no mail.
+            permanent: !has_no_tls
+                && reply
+                    .as_ref()
+                    .is_some_and(|reply| reply.severity() == Severity::Permanent),
             // Some servers finish the handshake and fail in the first encrypted octets.
             retry_without_tls: mode == TlsMode::Opportunistic && self.client.is_encrypted() && !was_refused,
+            tls_problem: has_no_tls.then_some(TlsProblem::Missing),
             reason: failure.map_or_else(String::new, ToString::to_string),
             reply,
         }
@@ -317,6 +326,7 @@ fn not_connected(mut steps: Steps, what: &str) -> WireFailure {
         steps: steps.take(),
         permanent: false,
         retry_without_tls: false,
+        tls_problem: None,
         reason: format!("could not connect: {what}"),
         reply: None,
     }

@@ -10,6 +10,7 @@
 //! This folder measures time itself, because a step's duration is a fact about the wire.
 
 mod connection;
+mod dane;
 mod steps;
 mod stream;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use sealwright_mail::smtp::{
 };
 
 pub use connection::Connection;
+pub use dane::Dane;
 pub use steps::{STEP_REPLY_CHARS_MAX, Step};
 pub use tls::{ClientTls, TlsFacts, opportunistic_config, verifying_config};
 
@@ -128,6 +130,15 @@ pub struct ConnectOptions {
     pub source: Option<IpAddr>,
 }
 
+/// Why there is no TLS where it was demanded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsProblem {
+    /// The server does not offer it, or takes the offer back.
+    Missing,
+    /// The handshake failed: most often the certificate proves nothing.
+    Handshake,
+}
+
 /// Why no connection came about. Holds no address; `reply`'s text may.
 #[derive(Debug)]
 pub struct WireFailure {
@@ -137,6 +148,8 @@ pub struct WireFailure {
     pub permanent: bool,
     /// TLS failed, and clear text would be allowed: the caller may try again with [`TlsMode::Off`].
     pub retry_without_tls: bool,
+    /// TLS was demanded, and this is why there is none.
+    pub tls_problem: Option<TlsProblem>,
     /// What happened, for people.
     pub reason: String,
     /// What the server said, if it refused.

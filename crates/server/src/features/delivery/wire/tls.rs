@@ -4,11 +4,12 @@
 //! would mean clear text, which is worse. Whether the certificate would have convinced a strict client is found out
 //! all the same and recorded.
 
+use super::dane::{Dane, DaneVerifier};
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -31,6 +32,21 @@ enum Trust {
 impl ClientTls {
     pub(super) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
+    }
+
+    /// This configuration, but with certificates judged by TLSA records alone. Nothing is resumed: the session of a certificate that
+    /// was accepted under other records proves nothing under these.
+    pub fn by_dane(&self, dane: &Dane) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        let algorithms = config.crypto_provider().signature_verification_algorithms;
+        config
+            .dangerous()
+            .set_certificate_verifier(Arc::new(DaneVerifier::new(dane.clone(), algorithms)));
+        Self {
+            config: Arc::new(config),
+            trust: Trust::Proven,
+        }
     }
 
     pub(super) fn facts(&self, name: &ServerName<'_>, connection: &ClientConnection) -> TlsFacts {

@@ -86,6 +86,7 @@ fn envelope(to: &[&str]) -> Envelope {
         smtputf8: false,
         eight_bit: false,
         wants_reports: false,
+        require_tls: false,
     }
 }
 
