@@ -155,6 +155,8 @@ on_both_engines! {
             house.client.post("/v1/webhooks", &house.account.live, &hook).await.expect(201);
             house.accepted(&house.email("bo@reader.example")).await;
             receiver.wait_for(2).await;
+            // Its connections, before those of the next.
+            house.stop().await;
         }
     }
 
