@@ -296,6 +296,7 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
         source: settings.source_address,
         concurrency_max: settings.concurrency_max.max(1),
         destination_concurrency_max: settings.destination_concurrency_max.max(1),
+        providers: providers(config)?,
         connections_per_host_max: settings.connections_per_host_max.max(1),
         tls,
         extra_roots: extra_roots(config)?,
@@ -308,6 +309,13 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
             host: return_host(config)?,
         },
     })
+}
+
+fn providers(config: &Config) -> Result<delivery::Providers, StartError> {
+    let path = config.delivery.providers.as_deref();
+    let own = path.map(|path| std::fs::read_to_string(path).map_err(|error| file_error(path, error)));
+    let unfit = |wrong: String| StartError::Setting(format!("delivery.providers: {wrong}"));
+    delivery::Providers::new(own.transpose()?.as_deref()).map_err(unfit)
 }
 
 /// Who sends notices, as set.

@@ -156,6 +156,8 @@ settings! {
         /// Deliveries under way to one destination at once in this process. It begins with a few, and grows while mail is taken; a
         /// destination that asks for less gets less.
         destination_concurrency_max: usize = "64",
+        /// File with the operator's own table of mailbox providers, over the one that is built in (docs/queue.md, *Providers*).
+        providers: Option<PathBuf> = "",
         /// SMTP connections to one receiving host at once from this process.
         connections_per_host_max: usize = "16",
         /// TLS towards receiving hosts that demand nothing themselves by DANE or MTA-STS: `opportunistic` (use it when offered),

@@ -1,7 +1,7 @@
 //! Talks to a destination's hosts until one of them answered for the message, or none is left.
 
 use super::attempt::{AttemptError, NotStarted, Work, envelope_addresses};
-use super::lanes::Heard;
+use super::heard::Heard;
 use super::lint::Finding;
 use super::pool::Lent;
 use super::route::{Candidate, Route};
@@ -175,8 +175,9 @@ impl Delivery {
         let mailboxes = envelope_addresses(work.open())?;
         let domain = mailboxes.first().map(|mailbox| mailbox.address.domain().clone());
         let domain = domain.ok_or(AttemptError::Other("a delivery without recipients"))?;
-        let targets = match self.route(&domain, work.mailed.tls).await {
-            Route::Hosts(candidates) => candidates,
+        // The place is given back when the talk is over.
+        let (targets, _place) = match self.route(&domain, work.job.part, work.mailed.tls).await {
+            Route::Hosts(candidates, place) => (candidates, place),
             Route::Nowhere(fate, heard) => {
                 let mut exchange = Exchange::of_all(mailboxes.len(), &fate);
                 exchange.heard = heard;
@@ -251,7 +252,13 @@ impl Delivery {
                 },
             }
         }
-        let Some((failure, Candidate { target, guarantee })) = last else {
+        let Some((
+            failure,
+            Candidate {
+                target, guarantee, ..
+            },
+        )) = last
+        else {
             return Err(AttemptError::Other("a route without hosts"));
         };
         let fate = facts::fate_of_failure(&failure, &guarantee);

@@ -5,13 +5,17 @@
 //! that however many of them there are, the others keep theirs; and who has waited long for a silent host gives the slot back, because
 //! a socket that waits is no work.
 //!
+//! A destination is a domain until it is known where its mail goes; then all domains whose mail goes to the same hosts, or to the same
+//! provider, share one lane, because they share what that takes.
+//!
 //! What a lane knows is this process's own, and is learned anew after a restart.
 
-use super::wire::{Outcome, Reply, Transaction, WireFailure};
+use super::heard::Heard;
+use super::providers::Provider;
 use crate::clock::Timestamp;
 use crate::id::OrgId;
-use sealwright_mail::smtp::EnhancedCode;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,54 +44,12 @@ const PACE_WEIGHT: f64 = 0.3;
 /// A lane that nothing happened on is forgotten after this.
 const KEPT_FOR: Duration = Duration::from_secs(3600);
 
-/// What a destination answered to an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// It took a message.
-    Taken,
-    /// It answered something else: its hosts work.
-    Answered,
-    /// It asks for less (421, or a 4.7.x of policy).
-    Throttled,
-    /// No host of it could be talked to.
-    Unreachable,
-}
-
-impl Heard {
-    /// What a refusal for now or for good says about the hosts that gave it.
-    pub(super) fn of_reply(reply: &Reply) -> Self {
-        // 4.7.1 is what greylisting says: about this message, not about how many there are.
-        let is_policy = |code: EnhancedCode| (code.class, code.subject) == (4, 7) && code.detail != 1;
-        match (reply.code(), reply.enhanced()) {
-            (421, _) => Self::Throttled,
-            (400..500, Some(code)) if is_policy(code) => Self::Throttled,
-            _ => Self::Answered,
-        }
-    }
-
-    /// The best news of a transaction.
-    pub(super) fn of_transaction(transaction: &Transaction) -> Option<Self> {
-        let heard = transaction.recipients.iter().map(|outcome| match outcome {
-            Outcome::Delivered(_) => Self::Taken,
-            Outcome::Failed(_) => Self::Answered,
-            Outcome::Deferred(_) => outcome.reply().map_or(Self::Unreachable, Self::of_reply),
-        });
-        heard.min_by_key(|heard| *heard as u8)
-    }
-
-    /// What a connection that did not come about says. A host that could not prove what it had to is there and works.
-    pub(super) fn of_failure(failure: &WireFailure) -> Self {
-        match (&failure.reply, failure.tls_problem) {
-            (Some(reply), _) => Self::of_reply(reply),
-            (None, Some(_)) => Self::Answered,
-            (None, None) => Self::Unreachable,
-        }
-    }
-}
-
 struct Lane {
     running: usize,
     width: usize,
+    provider: Option<Arc<Provider>>,
+    /// Messages that its provider may be sent now, and since when.
+    allowance: (f64, Timestamp),
     taken_at: Option<Timestamp>,
     closed_until: Timestamp,
     /// Waits in a row.
@@ -138,6 +100,8 @@ impl Lane {
         Self {
             running: 0,
             width: WIDTH_FIRST,
+            provider: None,
+            allowance: (1.0, now),
             taken_at: None,
             closed_until: now,
             strikes: 0,
@@ -155,6 +119,17 @@ impl Lane {
         self.strikes = 0;
         self.width = (self.width + 1).min(width_max);
         self.turns.count(now);
+    }
+
+    /// Whether its provider may be sent one more: so many a second, and never more than a second's worth at once.
+    fn allows(&mut self, now: Timestamp) -> bool {
+        let Some(per_second) = self.provider.as_ref().and_then(|provider| provider.per_second) else {
+            return true;
+        };
+        let (left, since) = self.allowance;
+        let more = now.since(since).as_secs_f64() * f64::from(per_second);
+        self.allowance = ((left + more).min(f64::from(per_second)), now);
+        self.allowance.0 >= 1.0
     }
 
     /// Strikes that come while the lane is closed already are of attempts that began before.
@@ -178,6 +153,8 @@ pub(super) struct Lanes {
 #[derive(Default)]
 struct Inner {
     lanes: HashMap<i64, Lane>,
+    /// Destinations that go by another's lane or share one, and when they were last seen to.
+    joined: HashMap<i64, (i64, Timestamp)>,
     /// Organizations that had more than there was room for.
     orgs: HashMap<OrgId, Turns>,
     /// Attempts that work, on all lanes and on those that are not proven.
@@ -189,7 +166,7 @@ struct Inner {
 /// A place on a lane, and a slot; given back when it is dropped.
 pub(super) struct Place {
     lanes: Arc<Lanes>,
-    destination: i64,
+    lane: i64,
     is_unproven: bool,
     is_hanging: bool,
 }
@@ -216,13 +193,25 @@ impl Drop for Place {
         } else {
             inner.leave_slot(self.is_unproven);
         }
-        if let Some(lane) = inner.lanes.get_mut(&self.destination) {
+        if let Some(lane) = inner.lanes.get_mut(&self.lane) {
             lane.running -= 1;
         }
     }
 }
 
 impl Inner {
+    /// The lane by which a destination's mail goes.
+    fn lane_of(&self, destination: i64) -> i64 {
+        self.joined
+            .get(&destination)
+            .map_or(destination, |(lane, _)| *lane)
+    }
+
+    fn lane(&mut self, destination: i64, now: Timestamp) -> &mut Lane {
+        let lane = self.lane_of(destination);
+        self.lanes.entry(lane).or_insert_with(|| Lane::new(now))
+    }
+
     fn leave_slot(&mut self, is_unproven: bool) {
         self.working -= 1;
         self.unproven -= usize::from(is_unproven);
@@ -253,20 +242,22 @@ impl Lanes {
         let mut inner = self.lock();
         let is_full = inner.working >= self.slots;
         let unproven_has_room = inner.unproven < (self.slots / UNPROVEN_SHARE).max(1);
-        let lane = inner.lanes.entry(destination).or_insert_with(|| Lane::new(now));
+        let key = inner.lane_of(destination);
+        let lane = inner.lane(destination, now);
         lane.touched_at = now;
         let is_unproven = !lane.is_proven(now);
-        let is_shut = now < lane.closed_until || lane.running >= lane.width;
+        let is_shut = now < lane.closed_until || lane.running >= lane.width || !lane.allows(now);
         if is_full || is_shut || (is_unproven && !unproven_has_room) {
             return None;
         }
         lane.running += 1;
+        lane.allowance.0 -= 1.0;
         inner.working += 1;
         inner.unproven += usize::from(is_unproven);
         drop(inner);
         Some(Place {
             lanes: Arc::clone(self),
-            destination,
+            lane: key,
             is_unproven,
             is_hanging: false,
         })
@@ -277,14 +268,14 @@ impl Lanes {
         let inner = self.lock();
         inner
             .lanes
-            .get(&destination)
+            .get(&inner.lane_of(destination))
             .is_some_and(|lane| now < lane.closed_until)
     }
 
     /// When mail that finds its lane full or closed should come back.
     pub(super) fn turn(&self, destination: i64, now: Timestamp) -> Timestamp {
         let mut inner = self.lock();
-        let lane = inner.lanes.entry(destination).or_insert_with(|| Lane::new(now));
+        let lane = inner.lane(destination, now);
         lane.turns.give(lane.closed_until, now)
     }
 
@@ -295,15 +286,44 @@ impl Lanes {
         turns.give(now, now)
     }
 
+    /// It is known where the destination's mail goes: from now on by the lane of its provider, or of these hosts; tells whether that is news.
+    pub(super) fn join(
+        &self,
+        destination: i64,
+        hosts: &[&str],
+        provider: Option<&Arc<Provider>>,
+        now: Timestamp,
+    ) -> bool {
+        let mut hosts = hosts.to_vec();
+        hosts.sort_unstable();
+        let mut key = DefaultHasher::new();
+        match provider {
+            Some(provider) => provider.name.hash(&mut key),
+            None => hosts.hash(&mut key),
+        }
+        let lane = key.finish().cast_signed();
+        let mut inner = self.lock();
+        let before = inner.joined.insert(destination, (lane, now));
+        inner.lane(destination, now).provider = provider.cloned();
+        before.is_none_or(|(before, _)| before != lane)
+    }
+
+    /// It is not known any more where the destination's mail goes: what is heard of it says nothing of others.
+    pub(super) fn part(&self, destination: i64) {
+        self.lock().joined.remove(&destination);
+    }
+
     /// Learns from an attempt.
     pub(super) fn heard(&self, org: &OrgId, destination: i64, heard: Heard, now: Timestamp) {
         let mut inner = self.lock();
         if let Some(turns) = inner.orgs.get_mut(org) {
             turns.count(now);
         }
-        let lane = inner.lanes.entry(destination).or_insert_with(|| Lane::new(now));
+        let lane = inner.lane(destination, now);
+        let of_provider = lane.provider.as_ref().and_then(|provider| provider.connections);
+        let width_max = of_provider.map_or(self.width_max, |most| most.min(self.width_max));
         match heard {
-            Heard::Taken => lane.took(now, self.width_max),
+            Heard::Taken => lane.took(now, width_max),
             Heard::Answered => lane.strikes = 0,
             Heard::Throttled => {
                 lane.width = (lane.width / 2).max(1);
@@ -322,6 +342,7 @@ impl Lanes {
         inner
             .lanes
             .retain(|_, lane| lane.running > 0 || now.since(lane.touched_at) < KEPT_FOR);
+        inner.joined.retain(|_, (_, at)| now.since(*at) < KEPT_FOR);
         let closed = inner
             .lanes
             .values()
@@ -333,7 +354,7 @@ impl Lanes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::TlsProblem;
+    use super::super::providers::Providers;
     use super::*;
     use crate::id::Id as _;
 
@@ -362,6 +383,60 @@ mod tests {
             fill(&lanes, 2, at(1)).len(),
             WIDTH_FIRST,
             "another lane has its own"
+        );
+    }
+
+    #[test]
+    fn domains_of_one_provider_share_its_lane_and_what_it_takes() {
+        let providers = Providers::new(Some(
+            "[p]\nmx = [\"*.p.example\"]\nconnections = 3\nper_second = 5\n",
+        ))
+        .unwrap();
+        let provider = providers.of("mx1.p.example");
+        let lanes = Lanes::new(64, 400);
+        for destination in 1..=4 {
+            lanes.join(destination, &["mx1.p.example"], provider, at(0));
+        }
+        lanes.join(5, &["mx.other.example"], None, at(0));
+        for _ in 0..20 {
+            heard(&lanes, 1, Heard::Taken, at(0));
+            heard(&lanes, 5, Heard::Taken, at(0));
+        }
+        let places: Vec<Place> = (1..=4).flat_map(|lane| lanes.enter(lane, at(60))).collect();
+        assert_eq!(
+            places.len(),
+            3,
+            "as many connections as the provider takes, of all its domains"
+        );
+        drop(places);
+        let enter = |destination: i64, at| lanes.enter(destination, at).is_some();
+        let sent = |second| (1..=40).filter(|n| enter(n % 4 + 1, at(second))).count();
+        assert_eq!(
+            (sent(120), sent(120), sent(121), sent(122)),
+            (5, 0, 5, 5),
+            "so many a second, whatever was not sent before"
+        );
+        assert_eq!(fill(&lanes, 5, at(122)).len(), 21, "others are not bound by that");
+        heard(&lanes, 2, Heard::Unreachable, at(130));
+        assert!(lanes.is_closed(3, at(131)) && !lanes.is_closed(5, at(131)));
+        lanes.part(4);
+        heard(&lanes, 4, Heard::Unreachable, at(200));
+        assert!(
+            lanes.is_closed(4, at(201)) && !lanes.is_closed(3, at(201)),
+            "whose hosts are not known is alone"
+        );
+    }
+
+    #[test]
+    fn domains_with_the_same_mail_hosts_share_a_lane_in_any_order_of_them() {
+        let lanes = Lanes::new(64, 400);
+        lanes.join(1, &["a.host.example", "b.host.example"], None, at(0));
+        lanes.join(2, &["b.host.example", "a.host.example"], None, at(0));
+        lanes.join(3, &["a.host.example"], None, at(0));
+        heard(&lanes, 1, Heard::Unreachable, at(0));
+        assert_eq!(
+            [1, 2, 3].map(|destination| lanes.is_closed(destination, at(1))),
+            [true, true, false]
         );
     }
 
@@ -464,39 +539,5 @@ mod tests {
         assert!(lanes.turn(2, at(60)) <= at(62));
         heard(&lanes, 2, Heard::Unreachable, at(60));
         assert!(lanes.turn(2, at(60)) >= at(75));
-    }
-
-    #[test]
-    fn what_was_heard_is_read_from_replies_and_from_their_absence() {
-        for (code, enhanced, heard) in [
-            (421, Some((4, 7, 0)), Heard::Throttled),
-            (421, None, Heard::Throttled),
-            (451, Some((4, 7, 500)), Heard::Throttled),
-            (451, Some((4, 7, 1)), Heard::Answered),
-            (452, Some((4, 2, 2)), Heard::Answered),
-            (450, None, Heard::Answered),
-            (550, Some((5, 7, 509)), Heard::Answered),
-        ] {
-            let enhanced = enhanced.map(|(class, subject, detail)| EnhancedCode::new(class, subject, detail));
-            let reply = Reply::new(code, enhanced, "said");
-            assert_eq!(Heard::of_reply(&reply), heard, "{code} {enhanced:?}");
-        }
-        let failure = |tls_problem, reply| WireFailure {
-            steps: Vec::new(),
-            permanent: false,
-            retry_without_tls: false,
-            tls_problem,
-            reason: String::new(),
-            reply,
-        };
-        let busy = Reply::new(421, None, "busy");
-        for (failure, heard) in [
-            (failure(None, None), Heard::Unreachable),
-            (failure(Some(TlsProblem::Handshake), None), Heard::Answered),
-            (failure(Some(TlsProblem::Missing), None), Heard::Answered),
-            (failure(None, Some(busy)), Heard::Throttled),
-        ] {
-            assert_eq!(Heard::of_failure(&failure), heard, "{failure:?}");
-        }
     }
 }

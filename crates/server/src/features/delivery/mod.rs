@@ -13,9 +13,11 @@ mod attempt;
 mod dispatch;
 mod exchange;
 mod facts;
+mod heard;
 mod lanes;
 mod lint;
 mod pool;
+mod providers;
 mod returning;
 mod route;
 mod schedule;
@@ -25,6 +27,7 @@ mod transport;
 pub mod wire;
 
 pub use lint::{Expected, Finding, Verifier, lint, verdict as dkim_verdict};
+pub use providers::Providers;
 pub use returning::Returning;
 pub use sealwright_mail::smtp::Category;
 pub use transport::STATEMENTS;
@@ -58,6 +61,8 @@ pub struct Options {
     pub concurrency_max: usize,
     /// Deliveries under way to one destination at once.
     pub destination_concurrency_max: usize,
+    /// How much large mailbox providers are sent.
+    pub providers: Providers,
     /// Connections to one host at once.
     pub connections_per_host_max: usize,
     /// TLS towards receiving hosts: the least that every mail gets.

@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How long an idle connection is kept: receivers drop theirs after a few minutes.
 const IDLE_MAX: Duration = Duration::from_secs(30);
-/// Messages over one connection, at most.
-const MESSAGES_MAX: usize = 200;
+/// Messages over one connection, at most, where nothing is known of its provider.
+pub(super) const MESSAGES_MAX: usize = 200;
 /// How often idle connections are looked at.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
@@ -49,6 +49,7 @@ pub(super) struct Lent {
     pub(super) opening_steps: Vec<Step>,
     guarantee: Guarantee,
     messages: usize,
+    messages_max: usize,
     host: Arc<Host>,
     _slot: Option<OwnedSemaphorePermit>,
 }
@@ -73,7 +74,11 @@ impl Pool {
 
     /// A connection that guarantees what it has to: a kept one if allowed and there, else a new one; waits while too many are open.
     pub(super) async fn lend(&self, candidate: &Candidate, may_reuse: bool) -> Result<Lent, WireFailure> {
-        let Candidate { target, guarantee } = candidate;
+        let Candidate {
+            target,
+            guarantee,
+            messages_max,
+        } = candidate;
         let host = self.host(target.addr);
         // The semaphore is never closed; were it, an attempt without a slot would still be right.
         let slot = Arc::clone(&host.slots).acquire_owned().await.ok();
@@ -87,6 +92,7 @@ impl Pool {
                 opening_steps: Vec::new(),
                 guarantee: guarantee.clone(),
                 messages,
+                messages_max: *messages_max,
                 host,
                 _slot: slot,
             });
@@ -99,6 +105,7 @@ impl Pool {
             opening_steps,
             guarantee: guarantee.clone(),
             messages: 0,
+            messages_max: *messages_max,
             host,
             _slot: slot,
         })
@@ -107,7 +114,7 @@ impl Pool {
     /// Keeps the connection for the next message if it is still good.
     pub(super) fn give_back(&self, lent: Lent) {
         let messages = lent.messages + 1;
-        if lent.connection.is_reusable() && messages < MESSAGES_MAX {
+        if lent.connection.is_reusable() && messages < lent.messages_max {
             let kept = Kept {
                 connection: lent.connection,
                 guarantee: lent.guarantee,

@@ -43,6 +43,7 @@ fn world(name: &str, kind: u16) -> Said {
         _ => [127, 0, 0, 1],
     };
     match kind {
+        DNS_MX if name.starts_with("customer") => Said::Hosts(vec![(10, "mx.provider.example".to_owned())]),
         DNS_MX => Said::Hosts(vec![(10, name.to_owned())]),
         DNS_A => Said::Addresses(vec![Ipv4Addr::from(address)]),
         _ => Said::Nothing,
@@ -50,8 +51,15 @@ fn world(name: &str, kind: u16) -> Said {
 }
 
 async fn town(engine: Engine, clock: &Clock, slots: &str) -> (House, NameServer) {
+    town_with(engine, clock, slots, &[]).await
+}
+
+async fn town_with(engine: Engine, clock: &Clock, slots: &str, more: &[(&str, &str)]) -> (House, NameServer) {
     let names = NameServer::start(world).await;
-    let mut house = Setup::new(engine)
+    let setup = more
+        .iter()
+        .fold(Setup::new(engine), |setup, (key, value)| setup.set(key, *value));
+    let mut house = setup
         .unrouted()
         .clock(clock)
         .script(SinkScript::by_local_part())
@@ -185,5 +193,26 @@ on_both_engines! {
             mails.iter().position(|mail| String::from_utf8_lossy(&mail.bytes).contains("Subject: Mine"))
         }).await;
         assert!(ahead <= 25, "{ahead} of 40 went first");
+    }
+
+    async fn a_provider_gets_so_many_messages_a_second_whichever_of_its_domains_they_are_for(engine: Engine) {
+        let clock = Clock::manual(Clock::System.now());
+        let folder = tempfile::tempdir().unwrap();
+        let table = folder.path().join("providers.toml");
+        std::fs::write(&table, "[provider]\nmx = [\"*.provider.example\"]\nper_second = 3\n").unwrap();
+        let (house, _names) = town_with(engine, &clock, "64", &[("delivery.providers", table.to_str().unwrap())]).await;
+        for number in 0..14 {
+            house.accepted(&house.email(&format!("ada@customer{number}.example"))).await;
+        }
+        let mut arrived = vec![0];
+        while arrived.last() != Some(&14) {
+            clock.advance(Duration::from_secs(1));
+            // What may leave in this second leaves at once.
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            arrived.push(house.sink.received_count());
+            assert!(arrived.len() < 60, "they do not arrive: {arrived:?}");
+        }
+        let most = arrived.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!((2..=3).contains(&most), "up to {most} in a second: {arrived:?}");
     }
 }
