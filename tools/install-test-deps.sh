@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what `make test` and `make bench` need beyond Rust, git, make and a C compiler, and says what and why.
 #
-# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Pebble, nginx with ModSecurity, slowhttptest, h2load, wrk, Chromium
-# without a window (on Ubuntu, which has it as a snap only, bring one along), Python's venv module, Node.js. Nothing it installs is started, and a mail server that is already there is never replaced. Everything
+# From Debian or Ubuntu: PostgreSQL's server, OpenDKIM, Postfix, Dovecot, SpamAssassin, rspamd, Pebble, nginx with ModSecurity,
+# slowhttptest, h2load, wrk, Chromium without a window (on Ubuntu, which has it as a snap only, bring one along), Python's venv module, Node.js. Nothing it installs is started, and a mail server that is already there is never replaced. Everything
 # else goes into .deps/ in this checkout: remove that folder to start again. When nothing is missing it only looks, in well under
 # three seconds.
 set -euo pipefail
@@ -21,6 +21,7 @@ main() {
   require_toolchain
   find_missing_packages
   if ((${#apt_missing[@]})); then install_packages; fi
+  unpack_exim
   # What was just installed may lie in a folder that was not there when the paths were set.
   source "$ROOT/tools/paths.sh"
   check_versions
@@ -59,9 +60,14 @@ find_missing_packages() {
   command -v knotd >/dev/null || need knot "an authoritative name server: serves the zone files that we write" knot
   command -v kdig >/dev/null || need knot-dnsutils "asks name servers, and sees what they prove"
   command -v unbound >/dev/null || need unbound "a resolver that passes proofs on, for the tests of DANE" unbound
+  [[ -x /usr/lib/dovecot/lmtp ]] || need dovecot-lmtpd "a mail store: keeps what the MX farm's Postfix hands on by LMTP" dovecot
+  command -v spamassassin >/dev/null || need spamassassin "one of two spam filters that score the mail which we write ourselves" \
+    spamassassin-maintenance.timer
+  command -v rspamd >/dev/null || need rspamd "the other one" rspamd
   command -v nginx >/dev/null || need nginx "carries the firewall of deploy/waf" nginx
   [[ -e /usr/lib/nginx/modules/ngx_http_modsecurity_module.so ]] || need libnginx-mod-http-modsecurity "ModSecurity inside nginx"
   [[ -d /usr/share/modsecurity-crs/rules ]] || need modsecurity-crs "the OWASP Core Rule Set"
+  command -v faketime >/dev/null || need faketime "makes keys and domains of eighty days ago"
   command -v slowhttptest >/dev/null || need slowhttptest "slow clients of four kinds, against the deadlines of connections"
   command -v h2load >/dev/null || need nghttp2-client "h2load: load over HTTP/2 for bench/http.sh"
   command -v wrk >/dev/null || need wrk "load over HTTP/1.1 for bench/http.sh"
@@ -123,6 +129,23 @@ unpack_postfix() {
     # Without an installation its libraries are not brought along; the loader names the first one that is missing.
     "$DEPS/bin/$tool" 2>&1 | grep usage >/dev/null || die "$tool does not run: $("$DEPS/bin/$tool" 2>&1 | head -1)"
   done
+}
+
+# Exim is the MX farm's other receiver. It and Postfix can't be installed beside each other, so its program is always unpacked; the
+# libraries that it asks for are installed.
+unpack_exim() {
+  local into=$DEPS/exim program=$DEPS/exim/usr/sbin/exim4 libraries
+  if [[ -x $program ]] && [[ $(ldd "$program") != *"not found"* ]]; then return 0; fi
+  say "unpacking Exim into .deps/exim: a real SMTP receiver for the MX farm"
+  rm -rf "$into"
+  mkdir -p "$into"
+  as_root apt-get update -qq
+  (cd "$into" && apt-get download -q exim4-daemon-light && dpkg -x exim4-daemon-light_*.deb .)
+  libraries=$(dpkg-deb -f "$into"/exim4-daemon-light_*.deb Depends | tr ',' '\n' | awk '$1 ~ /^lib/ {print $1}')
+  rm "$into"/exim4-daemon-light_*.deb
+  # shellcheck disable=SC2086  # one word for each library
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $libraries
+  [[ $(ldd "$program") != *"not found"* ]] || die "Exim does not run: $(ldd "$program" | grep "not found")"
 }
 
 # Debian's own switch for "install, but start nothing". A machine that already has one keeps it.
