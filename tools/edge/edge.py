@@ -37,7 +37,7 @@ def main():
     # As many descriptors as we may have: the servers and the attackers inherit it.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    verdicts = Verdicts()
+    verdicts = Verdicts("edge")
     try:
         with tempfile.TemporaryDirectory(prefix="sealwright-edge-") as folder:
             certificates = Certificates(binary(), Path(folder))

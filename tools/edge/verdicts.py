@@ -4,7 +4,8 @@ import sys
 
 
 class Verdicts:
-    def __init__(self):
+    def __init__(self, name):
+        self._name = name
         self.passed = self.failed = 0
 
     def part(self, title):
@@ -25,5 +26,5 @@ class Verdicts:
     def close(self):
         """The line that CI counts; the exit status."""
         sys.stdout.flush()
-        print(f"\nedge: {self.passed} passed, {self.failed} failed", flush=True)
+        print(f"\n{self._name}: {self.passed} passed, {self.failed} failed", flush=True)
         return 1 if self.failed else 0
