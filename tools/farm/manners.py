@@ -10,7 +10,7 @@ from names import NO_DOMAIN, NULL_MX, POSTFIX, SECOND_HOST
 # The first wait of a mail is two minutes and a tenth of that, at most.
 FINISHED_WITHIN_S = 170
 # Mail to others does not wait for a receiver that hangs.
-SOON_S = 5
+SOON_S = 15
 
 Expected = namedtuple("Expected", "claim ends attempts copies")
 ONE = {"reader": "delivered"}

@@ -98,11 +98,14 @@ def send(house):
 def bodies(ending):
     """A mail for each place where content of the caller's choice may stand."""
     words = f"first{ending}{SECOND}last"
-    attached = {"filename": "end.txt", "content": base64.b64encode(words.encode()).decode(), "contentType": "text/plain"}
+    content = base64.b64encode(words.encode()).decode()
+    attached = {"filename": "end.txt", "content": content, "contentType": "text/plain"}
+    message = {"filename": "end.eml", "content": content, "contentType": "message/rfc822"}
     return {
         "text": {"text": words},
         "html": {"html": f"<pre>{words}</pre>"},
-        "attachment": {"text": "See the file.\n", "attachments": [attached]},
+        "an attached text": {"text": "See the file.\n", "attachments": [attached]},
+        "an attached message": {"text": "See the file.\n", "attachments": [message]},
     }
 
 
@@ -140,8 +143,9 @@ def says(content, fields):
     """Whether the message has the text, HTML or file that it was made from."""
     message = BytesParser(policy=email.policy.default).parsebytes(content)
     if files := fields.get("attachments"):
-        attached = next(message.iter_attachments())
-        return attached.get_payload(decode=True) == base64.b64decode(files[0]["content"])
+        file, attached = base64.b64decode(files[0]["content"]), next(message.iter_attachments())
+        # A message that is attached as it is stands there as it is (RFC 2046 §5.2.1).
+        return file in content if attached.is_multipart() else attached.get_payload(decode=True) == file
     kind = "plain" if "text" in fields else "html"
     part = message.get_body((kind,))
     text = part.get_payload(decode=True).decode()
