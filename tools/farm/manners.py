@@ -5,7 +5,8 @@ from collections import Counter, namedtuple
 
 from hostile import KINDS, PLAIN, domain_of
 from house import event_types, statuses
-from names import NO_DOMAIN, NULL_MX, POSTFIX, SECOND_HOST
+from names import NO_DOMAIN, NULL_MX, SECOND_HOST
+from system import Failed
 
 # The first wait of a mail is two minutes and a tenth of that, at most.
 FINISHED_WITHIN_S = 170
@@ -39,7 +40,8 @@ def send(houses):
 
 def accepted(house, to):
     email, refusal = house.send(to, text="Good morning.\n")
-    assert email, refusal
+    if refusal:
+        raise Failed(f"a mail to {to} was refused: {refusal}")
     return email
 
 
