@@ -22,7 +22,7 @@ use crate::platform::vault::VaultError;
 use crate::secret::Personal;
 use aws_lc_rs::digest;
 use sealwright_mail::address::Mailbox;
-use sealwright_mail::header::HeaderText;
+use sealwright_mail::header::{HeaderName, HeaderText};
 use std::sync::Arc;
 use std::time::Duration;
 use words::Words;
@@ -256,7 +256,11 @@ fn draft(sender: &Sender, contact: &Personal<String>, words: &Words, is_last: bo
         bcc: Vec::new(),
         reply_to: Vec::new(),
         html: None,
-        headers: Vec::new(),
+        // So that nobody's holiday answers it (RFC 3834 §5).
+        headers: vec![(
+            HeaderName::parse("Auto-Submitted").ok()?,
+            HeaderText::parse("auto-generated").ok()?,
+        )],
         metadata: Metadata::default(),
         attachments: Vec::new(),
         scheduled_at: None,

@@ -58,6 +58,7 @@ on_both_engines! {
         told(2, 1, "The security contact is another one").await;
         for text in mails(&house, old).iter().chain(&mails(&house, new)) {
             assert!(!(text.contains(old) && text.contains(new)), "each sees its own address only: {text}");
+            assert!(text.contains("\r\nAuto-Submitted: auto-generated\r\n"), "a holiday notice could answer it: {text}");
         }
         set(&house, json!({"keyExposurePolicy": "notify"})).await;
         told(2, 2, "notify instead of expire_24h").await;
