@@ -77,6 +77,10 @@ pub const DNS_FOUND_MAX: usize = 5;
 
 /// Characters of the reason of a suppression.
 pub const SUPPRESSION_REASON_CHARS_MAX: usize = 512;
+/// Characters of the reason that an operator gives for a change of the queue.
+pub const REASON_CHARS_MAX: usize = 500;
+/// Bytes of a request on the admin listener.
+pub const ADMIN_BODY_BYTES_MAX: usize = 16 * 1024;
 /// Suppressions of one import.
 pub const SUPPRESSIONS_IMPORTED_MAX: usize = 1_000;
 /// Bytes of one import.

@@ -84,6 +84,8 @@ metrics! {
     lanes: ByKind<Gauge> = Family::default(), "Destinations of mail by whether they are open";
     /// Messages that failed the check before sending, by what was wrong: octets, structure, content, signature.
     lint_findings: ByKind<Counter> = Family::default(), "Messages held by the check before sending";
+    /// Alerts that go on: queue_stalled.
+    alerts: ByKind<Gauge> = Family::default(), "Alerts that go on, by kind";
     /// What came to return paths: bounced, complained, repeated (known already), unmatched (no such e-mail or recipient), other (no report), and refused at the door: forged, old.
     returns: ByKind<Counter> = Family::default(), "What came to return paths by result";
     /// Webhook requests: succeeded, failed.

@@ -132,8 +132,11 @@ export type DomainVerifiedEvent = Envelope<'domain.verified', DomainFields>;
 /** The domain may send no more, or never could: its key has not been in the DNS for too long. */
 export type DomainFailedEvent = Envelope<'domain.failed', DomainFields>;
 
-/** Events about the account rather than a message; their data is described in the API reference. */
-export type AccountEvent = Envelope<'alert.fired', Record<string, unknown>>;
+/** Events about the installation rather than a message, for its operator; `clearedAt` is in `alert.cleared`. */
+export type AccountEvent = Envelope<
+  'alert.fired' | 'alert.cleared',
+  { kind: string; message: string; firedAt: string; clearedAt?: string }
+>;
 
 /** All events known to this version. A newer server may send others: keep a `default` branch. */
 export type WebhookEvent =

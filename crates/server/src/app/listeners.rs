@@ -8,6 +8,7 @@ use crate::entry::edge::{
     self, Certificates, Files, Listener, Options, Pace, Tls, TlsSettingError, Transport, Trusted, plain,
 };
 use crate::entry::smtp;
+use crate::features::delivery::Queue;
 use crate::limits::ANSWERS_BYTES_MAX;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
@@ -124,12 +125,18 @@ impl Listeners<'_> {
     }
 
     /// The operator's listener, if there is one.
-    pub(super) async fn admin(&mut self) -> Result<Option<SocketAddr>, StartError> {
+    pub(super) async fn admin(&mut self, queue: Queue) -> Result<Option<SocketAddr>, StartError> {
         let Some(address) = self.config.server.admin_listen else {
             return Ok(None);
         };
-        let names = super::domain_names(self.config)?;
-        let router = admin::router(Arc::clone(self.readiness), self.platform.clone(), names);
+        let path = super::admin_token_path(self.config);
+        let router = admin::router(admin::Parts {
+            readiness: Arc::clone(self.readiness),
+            platform: self.platform.clone(),
+            names: super::domain_names(self.config)?,
+            queue,
+            token: admin::Token::open(&path).map_err(|error| file_error(&path, error))?,
+        });
         let options = Options::private(ADMIN_CONNECTIONS_MAX);
         self.start(("server.admin_listen", address), Transport::Http, options, router)
             .await

@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch::Sender;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// How long a stopping process waits for the store to take its leases back.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -147,6 +147,11 @@ pub fn root_key_path(config: &Config) -> PathBuf {
         .root_key
         .clone()
         .unwrap_or_else(|| config.store.data_dir.join("root.key"))
+}
+
+/// Where the token is that callers of the admin listener show.
+pub fn admin_token_path(config: &Config) -> PathBuf {
+    config.store.data_dir.join("admin.token")
 }
 
 /// Keeps an embedded store to one process; released when dropped.
@@ -362,7 +367,7 @@ pub struct Running {
     stop: Sender<bool>,
     tasks: JoinSet<()>,
     /// Says that this node is alive until its last delivery is done; stopped after `tasks`.
-    watch: (Sender<bool>, tokio::task::JoinHandle<()>),
+    watch: (Sender<bool>, JoinHandle<()>),
     grace: Duration,
     _lock: StoreLock,
 }
@@ -391,16 +396,7 @@ pub async fn start_on(
         jobs.bury_others().await?;
     }
     let mut tasks = JoinSet::new();
-    let (stop_watch, watch_stopped) = Stop::new();
-    let watching = watch::over(
-        platform.clone(),
-        jobs,
-        Arc::clone(&readiness),
-        Arc::clone(&fresh),
-        Duration::from_secs(config.delivery.stall_seconds),
-        watch_stopped,
-    );
-    let watch = (stop_watch, tokio::spawn(watching));
+    let watch = start_watch(config, &platform, jobs, &readiness, &fresh)?;
     let net = net(config)?;
     let mut listeners = Listeners {
         config,
@@ -420,8 +416,20 @@ pub async fn start_on(
         listeners.tasks.spawn(upkeep.run(stopped.clone()));
         public = listeners.public(routers, &net.dns, &net.guard).await?;
     }
-    let admin_address = listeners.admin().await?;
-    start_workers(config, roles, &platform, fresh, net, &stopped, &mut tasks)?;
+    let delivery = roles
+        .delivery
+        .then(|| delivery(config, &platform, &fresh, &net))
+        .transpose()?;
+    let queue = delivery.as_ref().map(|delivery| delivery.queue());
+    let queue = queue.unwrap_or_else(|| delivery::Queue::new(platform.clone()));
+    let admin_address = listeners.admin(queue).await?;
+    let workers = Workers {
+        config,
+        platform: &platform,
+        stopped: &stopped,
+        tasks: &mut tasks,
+    };
+    workers.start(roles, delivery, fresh, net)?;
     Ok(Running {
         address: public.https,
         http_address: public.http,
@@ -434,6 +442,27 @@ pub async fn start_on(
         grace,
         _lock: lock,
     })
+}
+
+fn start_watch(
+    config: &Config,
+    platform: &Platform,
+    jobs: Jobs,
+    readiness: &Arc<Readiness>,
+    fresh: &Arc<Fresh>,
+) -> Result<(Sender<bool>, JoinHandle<()>), StartError> {
+    let (stop, stopped) = Stop::new();
+    let told = notice_sender(config)?.map(|sender| sender.org);
+    let stall_after = Duration::from_secs(config.delivery.stall_seconds);
+    let watching = watch::over(
+        platform.clone(),
+        jobs,
+        Arc::clone(readiness),
+        Arc::clone(fresh),
+        watch::Watchdog::new(stall_after, told),
+        stopped,
+    );
+    Ok((stop, tokio::spawn(watching)))
 }
 
 fn api_parts(
@@ -452,36 +481,60 @@ fn api_parts(
     })
 }
 
-fn start_workers(
+/// The delivery worker as set; it is not running yet.
+fn delivery(
     config: &Config,
-    roles: Roles,
     platform: &Platform,
-    fresh: Arc<Fresh>,
-    net: Net,
-    stopped: &Stop,
-    tasks: &mut JoinSet<()>,
-) -> Result<(), StartError> {
-    let poll = Duration::from_millis(config.delivery.poll_ms.max(10));
-    if roles.delivery {
-        let notices = Notices::new(platform.clone(), Arc::clone(&fresh), notice_sender(config)?, poll);
-        tasks.spawn(notices.run(stopped.clone()));
-        tasks.spawn(Ages::new(platform.clone()).run(stopped.clone()));
-        let checks = Checks::new(platform.clone(), &net, domain_names(config)?);
-        tasks.spawn(checks.run(stopped.clone()));
-        let options = delivery_options(config)?;
-        let delivery = Delivery::new(platform.clone(), options, fresh, &net);
-        let delivery = delivery.map_err(|error| TlsSettingError::Pair(error.to_string()))?;
-        tasks.spawn(delivery.run(stopped.clone()));
+    fresh: &Arc<Fresh>,
+    net: &Net,
+) -> Result<Arc<Delivery>, StartError> {
+    let options = delivery_options(config)?;
+    let delivery = Delivery::new(platform.clone(), options, Arc::clone(fresh), net);
+    Ok(delivery.map_err(|error| TlsSettingError::Pair(error.to_string()))?)
+}
+
+/// What all workers are started with.
+struct Workers<'a> {
+    config: &'a Config,
+    platform: &'a Platform,
+    stopped: &'a Stop,
+    tasks: &'a mut JoinSet<()>,
+}
+
+impl Workers<'_> {
+    /// Starts those of the roles; `delivery` is there if it is one of them.
+    fn start(
+        self,
+        roles: Roles,
+        delivery: Option<Arc<Delivery>>,
+        fresh: Arc<Fresh>,
+        net: Net,
+    ) -> Result<(), StartError> {
+        let Self {
+            config,
+            platform,
+            stopped,
+            tasks,
+        } = self;
+        let poll = Duration::from_millis(config.delivery.poll_ms.max(10));
+        if let Some(delivery) = delivery {
+            let notices = Notices::new(platform.clone(), fresh, notice_sender(config)?, poll);
+            tasks.spawn(notices.run(stopped.clone()));
+            tasks.spawn(Ages::new(platform.clone()).run(stopped.clone()));
+            let checks = Checks::new(platform.clone(), &net, domain_names(config)?);
+            tasks.spawn(checks.run(stopped.clone()));
+            tasks.spawn(delivery.run(stopped.clone()));
+        }
+        if roles.webhooks {
+            let options = webhooks::Options {
+                concurrency_max: config.webhooks.concurrency_max.max(1),
+                timeout: Duration::from_secs(config.webhooks.timeout_s.max(1)),
+                poll,
+            };
+            tasks.spawn(Webhooks::new(platform.clone(), options, net.http).run(stopped.clone()));
+        }
+        Ok(())
     }
-    if roles.webhooks {
-        let options = webhooks::Options {
-            concurrency_max: config.webhooks.concurrency_max.max(1),
-            timeout: Duration::from_secs(config.webhooks.timeout_s.max(1)),
-            poll,
-        };
-        tasks.spawn(Webhooks::new(platform.clone(), options, net.http).run(stopped.clone()));
-    }
-    Ok(())
 }
 
 impl Running {

@@ -3,8 +3,10 @@
 
 use crate::clock::Timestamp;
 use crate::entry::edge::Certificates;
+use crate::features::alerts::{self, Alert};
 use crate::features::emails::Fresh;
 use crate::features::usage::Balance;
+use crate::id::OrgId;
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::{HEARTBEAT_EVERY, Jobs, Kind, NODE_ALIVE_FOR, Stop};
@@ -65,13 +67,69 @@ impl Touch {
     }
 }
 
+/// Notices that due mail stands still, and that it moves again.
+pub(super) struct Watchdog {
+    stall_after: Duration,
+    org: Option<OrgId>,
+    is_stalled: bool,
+    /// What the organization was last told; unknown to a process that has just begun, because one before it may have told something.
+    told: Option<bool>,
+}
+
+impl Watchdog {
+    /// Mail may be due so long without an attempt; then the organization, if there is one, is told.
+    pub(super) fn new(stall_after: Duration, org: Option<OrgId>) -> Self {
+        Self {
+            stall_after,
+            org,
+            is_stalled: false,
+            told: None,
+        }
+    }
+
+    /// What is wrong when mail has been due for so long.
+    async fn judge(&mut self, platform: &Platform, waited: Duration) -> Option<String> {
+        let is_stalled = waited > self.stall_after;
+        let label = KindLabel {
+            kind: Alert::QueueStalled.name(),
+        };
+        let alerts = &platform.metrics.alerts;
+        alerts.get_or_create(&label).set(i64::from(is_stalled));
+        match (std::mem::replace(&mut self.is_stalled, is_stalled), is_stalled) {
+            (false, true) => tracing::error!(
+                seconds = waited.as_secs(),
+                "due mail stands still: nobody tries it; see `sealwright queue`, and whether a process with the role delivery runs"
+            ),
+            (true, false) => tracing::warn!("due mail moves again"),
+            (true, true) | (false, false) => {}
+        }
+        if self.told != Some(is_stalled) {
+            self.tell(platform).await;
+        }
+        is_stalled.then(|| format!("mail has been due for {} s without an attempt", waited.as_secs()))
+    }
+
+    /// Tells the organization; what could not be told is told at the next look.
+    async fn tell(&mut self, platform: &Platform) {
+        let told = match (&self.org, self.is_stalled) {
+            (None, _) => Ok(false),
+            (Some(org), true) => alerts::fire(platform, org, Alert::QueueStalled).await,
+            (Some(org), false) => alerts::clear(platform, org, Alert::QueueStalled).await,
+        };
+        match told {
+            Ok(_) => self.told = Some(self.is_stalled),
+            Err(error) => tracing::error!(%error, "an alert could not be told; trying again"),
+        }
+    }
+}
+
 /// Looks every few seconds until stopped.
 pub(super) async fn over(
     platform: Platform,
     jobs: Jobs,
     readiness: Arc<Readiness>,
     fresh: Arc<Fresh>,
-    stall_after: Duration,
+    mut watchdog: Watchdog,
     mut stop: Stop,
 ) {
     let started_at = platform.clock.now();
@@ -83,7 +141,7 @@ pub(super) async fn over(
     let mut balance = Balance::default();
     while !stop.is_set() {
         let now = platform.clock.now();
-        let problem = match look(&platform, &jobs, &mut touch, stall_after, now).await {
+        let problem = match look(&platform, &jobs, &mut touch, &mut watchdog, now).await {
             Ok(problem) => problem,
             Err(error) => Some(format!("the store is not usable: {error}")),
         };
@@ -124,7 +182,7 @@ async fn look(
     platform: &Platform,
     jobs: &Jobs,
     touch: &mut Touch,
-    stall_after: Duration,
+    watchdog: &mut Watchdog,
     now: Timestamp,
 ) -> Result<Option<String>, StoreError> {
     let taken = jobs.heartbeat(now, touch.may_judge(now)).await?;
@@ -151,11 +209,8 @@ async fn look(
             .jobs_oldest_due_seconds
             .get_or_create(&label)
             .set(waited.as_secs_f64());
-        if backlog.kind == Kind::Deliver && waited > stall_after {
-            problem = Some(format!(
-                "mail has been due for {} s without an attempt",
-                waited.as_secs()
-            ));
+        if backlog.kind == Kind::Deliver {
+            problem = watchdog.judge(platform, waited).await;
         }
     }
     Ok(problem)

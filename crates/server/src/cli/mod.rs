@@ -6,6 +6,7 @@ mod doctor;
 mod domain;
 mod key;
 mod operate;
+mod queue;
 mod serve;
 
 use crate::config::{Config, ConfigError, Settings};
@@ -60,6 +61,8 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// What waits for delivery, by destination; try it at once, hold it, or drop it.
+    Queue(queue::Queue),
     /// Measure this machine and this program on it, against each other.
     Bench(bench::Bench),
     /// Say in plain words what is wrong with this machine or its settings.
@@ -149,6 +152,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Org(command) => command.run(&start(settings)?).await,
             Command::Domain(command) => command.run(&start(settings)?).await,
             Command::Key(command) => command.run(&start(settings)?).await,
+            Command::Queue(queue) => queue.run(&start(settings)?).await,
             Command::Bench(bench) => bench.run(&settings).await,
             Command::Doctor => doctor::run(&settings).await,
             Command::Config(ConfigCommand::Reference) => print(&crate::config::reference()),

@@ -1,5 +1,6 @@
 //! The rules, a folder per feature. Each calls only features listed above it; work flows down the list through jobs.
 
+pub mod alerts;
 pub mod audit;
 pub mod delivery;
 pub mod domains;
@@ -26,6 +27,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         audit::STATEMENTS,
         orgs::STATEMENTS,
         events::STATEMENTS,
+        alerts::STATEMENTS,
         people::STATEMENTS,
         keys::STATEMENTS,
         sessions::STATEMENTS,

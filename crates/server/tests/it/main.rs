@@ -16,6 +16,7 @@ mod domains;
 mod edge;
 mod isolation;
 mod keys;
+mod queue;
 mod quota;
 mod returns;
 mod send;

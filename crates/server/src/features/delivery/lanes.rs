@@ -265,11 +265,24 @@ impl Lanes {
 
     /// Whether the lane is closed for a while, and not only full.
     pub(super) fn is_closed(&self, destination: i64, now: Timestamp) -> bool {
+        self.closed_until(destination, now).is_some()
+    }
+
+    /// Until when the lane is closed, if it is.
+    pub(super) fn closed_until(&self, destination: i64, now: Timestamp) -> Option<Timestamp> {
         let inner = self.lock();
-        inner
-            .lanes
-            .get(&inner.lane_of(destination))
-            .is_some_and(|lane| now < lane.closed_until)
+        let until = inner.lanes.get(&inner.lane_of(destination))?.closed_until;
+        (now < until).then_some(until)
+    }
+
+    /// Opens a lane that is closed: the operator knows better.
+    pub(super) fn open(&self, destination: i64, now: Timestamp) {
+        let mut inner = self.lock();
+        let lane = inner.lane_of(destination);
+        if let Some(lane) = inner.lanes.get_mut(&lane) {
+            (lane.closed_until, lane.strikes) = (now, 0);
+            lane.turns.next = now;
+        }
     }
 
     /// When mail that finds its lane full or closed should come back.
@@ -479,6 +492,10 @@ mod tests {
         }
         assert_eq!(waits, [15, 30, 60, 120, 240, 480, 960, 1800, 1800, 1800]);
         heard(&lanes, 1, Heard::Taken, now);
+        heard(&lanes, 1, Heard::Unreachable, now);
+        assert_eq!(lanes.closed_until(1, now), Some(now.plus(UNREACHABLE_FIRST)));
+        lanes.open(1, now);
+        assert_eq!(lanes.closed_until(1, now), None, "the operator opened it");
         heard(&lanes, 1, Heard::Unreachable, now);
         assert!(
             lanes.is_closed(1, now.plus(Duration::from_secs(14)))

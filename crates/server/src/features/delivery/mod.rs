@@ -7,7 +7,7 @@
 //!
 //! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which
 //! hosts), `transport` (what is guaranteed on the way to them), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP
-//! driver). Not here yet: TLS reports, rates per provider, relays.
+//! driver). `queue` is the operator's view of what waits. Not here yet: TLS reports, relays.
 
 mod attempt;
 mod dispatch;
@@ -18,6 +18,7 @@ mod lanes;
 mod lint;
 mod pool;
 mod providers;
+mod queue;
 mod returning;
 mod route;
 mod schedule;
@@ -28,6 +29,7 @@ pub mod wire;
 
 pub use lint::{Expected, Finding, Verifier, lint, verdict as dkim_verdict};
 pub use providers::Providers;
+pub use queue::{Change, Changed, Chosen, Destination, Queue, QueueError};
 pub use returning::Returning;
 pub use sealwright_mail::smtp::Category;
 pub use transport::STATEMENTS;
@@ -118,6 +120,11 @@ impl Delivery {
             dns: net.dns.clone(),
             guard: net.guard.clone(),
         }))
+    }
+
+    /// The operator's hand on the queue and on the lanes of this process.
+    pub fn queue(&self) -> Queue {
+        Queue::with_lanes(self.platform.clone(), Arc::clone(&self.lanes))
     }
 
     /// Delivers what is due until stopped; returns when the last delivery under way has its outcome.

@@ -36,9 +36,9 @@ pub use read::{
     Attempt, Detail, Filter, Page, ReadError, Recipient, Summary, attempts, content, facts_cell, get, list,
     timeline,
 };
-pub use read::{Destined, Mailed, Reached, SentTo, destined, message, sent_to};
+pub use read::{Destined, Mailed, Reached, SentTo, destined, last_facts, message, sent_to};
 pub use schedule::{Due, Release, ScheduleError, cancel, due, release, reschedule, scheduled_for};
-pub use send::{Accepted, SendError, Sent, message_id, send};
+pub use send::{Accepted, SendError, Sent, destination, message_id, send};
 pub use store::{ALL as STATEMENTS, NewAttempt, mark_in_doubt, start_attempt};
 pub use told::recipient_event;
 

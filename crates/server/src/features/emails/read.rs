@@ -472,6 +472,22 @@ pub async fn destined(
     }))
 }
 
+/// What is kept of the last attempt at a destination that ended, as JSON.
+pub async fn last_facts(
+    platform: &Platform,
+    vault: &OrgVault,
+    org: &OrgId,
+    id: &EmailId,
+    destination: i64,
+) -> Result<Option<Vec<u8>>, ReadError> {
+    let wanted = id.clone();
+    let unit = async move |tx: &OrgTx| store::last_facts(tx, &wanted, destination).await;
+    match platform.store.org(org).read("email_last_facts", unit).await? {
+        Some((attempt, sealed)) => Ok(Some(vault.open(facts_cell(&attempt), &sealed).await?)),
+        None => Ok(None),
+    }
+}
+
 /// An e-mail as it went to one destination.
 pub struct SentTo {
     /// Live or test.

@@ -16,7 +16,7 @@ use crate::mode::Mode;
 use crate::platform::Platform;
 use crate::platform::jobs::{self, Kind as JobKind};
 use crate::platform::store::{OrgTx, StoreError};
-use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
+use crate::platform::vault::{Cell, Class, OrgVault, Vault, VaultError, random};
 use bytes::Bytes;
 use sealwright_mail::address::{Domain, Mailbox};
 use sealwright_mail::compose;
@@ -495,11 +495,10 @@ async fn seal_head(vault: &OrgVault, id: &EmailId, at: Timestamp, head: &Head) -
 }
 
 /// What is delivered together: one domain's recipients. Test mail has destinations of its own, so that no real host's state is its.
-fn destination(platform: &Platform, mode: Mode, mailbox: &Mailbox) -> i64 {
-    let domain = mailbox.address.domain().as_str();
+pub fn destination(vault: &Vault, mode: Mode, domain: &str) -> i64 {
     match mode {
-        Mode::Live => platform.vault.destination(domain),
-        Mode::Test => platform.vault.destination(&format!("test {domain}")),
+        Mode::Live => vault.destination(domain),
+        Mode::Test => vault.destination(&format!("test {domain}")),
     }
 }
 
@@ -539,7 +538,7 @@ async fn seal_recipients(
             kind,
             address: mailbox.address.as_str().to_owned(),
             status: open_status(draft.scheduled_at),
-            destination: destination(platform, mode, &mailbox),
+            destination: destination(&platform.vault, mode, mailbox.address.domain().as_str()),
             address_index: vault.blind_index("address", &mailbox.address.canonical()),
             mailbox_sealed,
         });

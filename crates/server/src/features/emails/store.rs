@@ -49,6 +49,8 @@ statements! {
     org IN_DOUBT = "UPDATE attempts SET state = 'in_doubt' WHERE org_id = $1 AND day = $2 AND id = $3 AND state = 'started'";
     org ATTEMPTS = "SELECT id, number, state, started_at, finished_at, facts_sealed FROM attempts
         WHERE org_id = $1 AND email_id = $2 ORDER BY started_at, id";
+    org LAST_FACTS = "SELECT id, facts_sealed FROM attempts
+        WHERE org_id = $1 AND email_id = $2 AND destination = $3 AND facts_sealed IS NOT NULL ORDER BY started_at DESC, id DESC LIMIT 1";
     /// `x = $n OR $n IS NULL`, in this order: PostgreSQL takes a parameter's type from its first use.
     /// $2 mode, $3 status, $4/$5 time range, $6 address, $7 tag, $8/$9 cursor, $10 limit.
     org LIST_OLDER = "SELECT id, mode, status, head_sealed, created_at, scheduled_at, tls FROM emails e
@@ -393,6 +395,20 @@ pub(super) async fn attempts(tx: &OrgTx, id: &EmailId) -> Result<Vec<AttemptRow>
         .into_iter()
         .map(attempt)
         .collect()
+}
+
+/// What is kept of the last attempt that ended, sealed.
+pub(super) async fn last_facts(
+    tx: &OrgTx,
+    id: &EmailId,
+    destination: i64,
+) -> Result<Option<(AttemptId, Bytes)>, StoreError> {
+    let row = tx.query_opt(&LAST_FACTS, params![id, destination]).await?;
+    row.map(|row| {
+        let mut row = row.reader();
+        Ok((row.next()?, row.next()?))
+    })
+    .transpose()
 }
 
 fn filter_params(mode: &str, filter: &Filter) -> Vec<Value> {

@@ -50,11 +50,15 @@ pub enum Type {
     SuppressionCreated,
     /// An address may be written to again.
     SuppressionDeleted,
+    /// Something is wrong with the installation.
+    AlertFired,
+    /// It is so no longer.
+    AlertCleared,
 }
 
 impl Type {
     /// All types.
-    pub const ALL: [Type; 15] = [
+    pub const ALL: [Type; 17] = [
         Self::EmailScheduled,
         Self::EmailSent,
         Self::EmailCancelled,
@@ -70,6 +74,8 @@ impl Type {
         Self::DomainFailed,
         Self::SuppressionCreated,
         Self::SuppressionDeleted,
+        Self::AlertFired,
+        Self::AlertCleared,
     ];
 
     /// The type as it is stored, shown and subscribed to.
@@ -90,6 +96,8 @@ impl Type {
             Self::DomainFailed => "domain.failed",
             Self::SuppressionCreated => "suppression.created",
             Self::SuppressionDeleted => "suppression.deleted",
+            Self::AlertFired => "alert.fired",
+            Self::AlertCleared => "alert.cleared",
         }
     }
 }

@@ -10,10 +10,12 @@
 //!
 //! Polling finds due work; [`Hints`] only shorten the wait inside a process. Not here: what a job does.
 
+mod queue;
 mod settle;
 mod store;
 mod worker;
 
+pub use queue::{Found, Group, Selection, Taken, hold, hurry, take};
 pub use settle::{Settled, settle};
 pub use store::ALL as STATEMENTS;
 pub(crate) use worker::Tasks;

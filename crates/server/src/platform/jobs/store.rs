@@ -1,10 +1,11 @@
 //! The rows of jobs and nodes.
 
+use super::queue::{Found, Group, Selection, Taken};
 use super::{Backlog, Job, Kind, Lease};
 use crate::clock::Timestamp;
 use crate::id::{Id as _, NodeId, OrgId};
 use crate::limits::COUNT_MAX;
-use crate::platform::store::{OrgTx, Purpose, Row, Store, StoreError, SystemTx, params, statements};
+use crate::platform::store::{OrgTx, Purpose, Row, Store, StoreError, SystemTx, Value, params, statements};
 use std::time::Duration;
 
 statements! {
@@ -24,16 +25,26 @@ statements! {
     /// It is first due then, whenever it was added; who holds a lease keeps it.
     org REDATE = "UPDATE jobs SET due_at = $4, created_at = $4 WHERE org_id = $1 AND kind = $2 AND ref = $3";
     org WITHDRAW = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3";
+    /// Whoever leases it and has not marked an attempt loses the lease, so that nothing leaves any more; a marked one runs to its end.
+    org HOLD = "UPDATE jobs SET held_at = $5,
+            epoch = CASE WHEN lease_owner IS NULL OR started_attempt IS NOT NULL THEN epoch ELSE epoch + 1 END,
+            lease_owner = CASE WHEN started_attempt IS NULL THEN NULL ELSE lease_owner END
+        WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND held_at IS NULL AND created_at <= $5";
+    org HURRY = "UPDATE jobs SET due_at = $5, held_at = NULL
+        WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND lease_owner IS NULL AND created_at <= $5";
+    /// A marked attempt of somebody who holds the lease is under way: its outcome is about to be known.
+    org TAKE = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5
+        AND (lease_owner IS NULL OR started_attempt IS NULL) RETURNING started_attempt";
     /// Like PUT_BACK, for many jobs of many organizations: none of them was begun.
     system PUT_OFF = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     /// The same lease on both engines; PostgreSQL skips rows that another node is leasing at this moment.
     system LEASE =
         sqlite "UPDATE jobs SET lease_owner = $1, epoch = epoch + 1
-            WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND due_at <= $3 ORDER BY due_at LIMIT $4)
+            WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $3 ORDER BY due_at LIMIT $4)
             RETURNING org_id, ref, part, attempt, epoch, started_attempt, created_at"
         postgres "WITH due AS (
-                SELECT org_id, kind, ref, part FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND due_at <= $3
+                SELECT org_id, kind, ref, part FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $3
                 ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
             UPDATE jobs SET lease_owner = $1, epoch = epoch + 1 FROM due
             WHERE jobs.org_id = due.org_id AND jobs.kind = due.kind AND jobs.ref = due.ref AND jobs.part = due.part
@@ -59,7 +70,29 @@ statements! {
     system LEAVE = "DELETE FROM nodes WHERE id = $1";
     system FORGET_OTHERS = "DELETE FROM nodes WHERE id <> $1";
     system BACKLOG = "SELECT count(*), min(due_at) FROM
-        (SELECT due_at FROM jobs WHERE kind = $1 AND lease_owner IS NULL AND due_at <= $2 ORDER BY due_at LIMIT $3) AS waiting";
+        (SELECT due_at FROM jobs WHERE kind = $1 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $2 ORDER BY due_at LIMIT $3) AS waiting";
+    /// What waits, in numbers for each part, and the job of it that was tried most often. $1 kind, $2 now; $3 organization, $4 reference,
+    /// $5/$6 parts, all parts if $5 is empty; $7 limit.
+    system GROUPS = "SELECT crowd.part, due, leased, later, held, oldest_at, next_at, org_id, ref FROM
+        (SELECT part, count(*) AS size,
+            sum(CASE WHEN lease_owner IS NULL AND held_at IS NULL AND due_at <= $2 THEN 1 ELSE 0 END) AS due,
+            sum(CASE WHEN lease_owner IS NULL THEN 0 ELSE 1 END) AS leased,
+            sum(CASE WHEN lease_owner IS NULL AND held_at IS NULL AND due_at > $2 THEN 1 ELSE 0 END) AS later,
+            sum(CASE WHEN lease_owner IS NULL AND held_at IS NOT NULL THEN 1 ELSE 0 END) AS held,
+            min(created_at) AS oldest_at,
+            min(CASE WHEN lease_owner IS NULL AND held_at IS NULL THEN due_at END) AS next_at
+            FROM jobs WHERE kind = $1 AND created_at <= $2 AND (org_id = $3 OR $3 IS NULL) AND (ref = $4 OR $4 IS NULL)
+            AND (part IN ($5, $6) OR $5 IS NULL)
+            GROUP BY part ORDER BY size DESC, part LIMIT $7) AS crowd
+        JOIN (SELECT part, org_id, ref, row_number() OVER (PARTITION BY part ORDER BY attempt DESC, due_at DESC, ref) AS place
+            FROM jobs WHERE kind = $1 AND created_at <= $2 AND (org_id = $3 OR $3 IS NULL) AND (ref = $4 OR $4 IS NULL)
+            AND (part IN ($5, $6) OR $5 IS NULL)) AS tried
+        ON tried.part = crowd.part AND tried.place = 1
+        ORDER BY crowd.size DESC, crowd.part";
+    /// $3 to $6 as in GROUPS; $7 to $9 the last one that was read, $10 limit.
+    system FIND = "SELECT org_id, ref, part, epoch FROM jobs WHERE kind = $1 AND created_at <= $2
+        AND (org_id = $3 OR $3 IS NULL) AND (ref = $4 OR $4 IS NULL) AND (part IN ($5, $6) OR $5 IS NULL)
+        AND (org_id, ref, part) > ($7, $8, $9) ORDER BY org_id, ref, part LIMIT $10";
 }
 
 pub(super) async fn enqueue(
@@ -135,6 +168,101 @@ pub(super) async fn withdraw(tx: &OrgTx, kind: Kind, reference: &str) -> Result<
     tx.execute(&WITHDRAW, params![kind.name(), reference])
         .await
         .map(drop)
+}
+
+pub(super) async fn hold(tx: &OrgTx, found: &Found, now: Timestamp) -> Result<u64, StoreError> {
+    tx.execute(&HOLD, key(found, now)).await
+}
+
+pub(super) async fn hurry(tx: &OrgTx, found: &Found, now: Timestamp) -> Result<u64, StoreError> {
+    tx.execute(&HURRY, key(found, now)).await
+}
+
+pub(super) async fn take(tx: &OrgTx, found: &Found) -> Result<Option<Taken>, StoreError> {
+    let key = params![found.kind.name(), &found.reference, found.part, found.epoch];
+    let row = tx.query_opt(&TAKE, key).await?;
+    row.map(|row| {
+        let started_attempt = row.reader().next()?;
+        Ok(Taken { started_attempt })
+    })
+    .transpose()
+}
+
+fn key(found: &Found, now: Timestamp) -> Vec<Value> {
+    params![found.kind.name(), &found.reference, found.part, now]
+}
+
+pub(super) async fn groups(
+    store: &Store,
+    selection: Selection,
+    limit: i64,
+    now: Timestamp,
+) -> Result<Vec<Group>, StoreError> {
+    let unit = async move |tx: &SystemTx| {
+        let group = |row: Row| {
+            let mut row = row.reader();
+            Ok(Group {
+                part: row.next()?,
+                due: row.next()?,
+                leased: row.next()?,
+                later: row.next()?,
+                held: row.next()?,
+                oldest_at: row.next()?,
+                next_at: row.next()?,
+                org: row.next()?,
+                reference: row.next()?,
+            })
+        };
+        let mut wanted = selected(&selection, now);
+        wanted.push(limit.into());
+        tx.query(&GROUPS, wanted).await?.into_iter().map(group).collect()
+    };
+    store.system(Purpose::Queue).read("queue_groups", unit).await
+}
+
+pub(super) async fn find(
+    store: &Store,
+    selection: Selection,
+    after: Option<&Found>,
+    limit: i64,
+    now: Timestamp,
+) -> Result<Vec<Found>, StoreError> {
+    let kind = selection.kind;
+    let (org, reference, part) = match after {
+        Some(found) => (found.org.as_str().to_owned(), found.reference.clone(), found.part),
+        None => (String::new(), String::new(), i64::MIN),
+    };
+    let unit = async move |tx: &SystemTx| {
+        let found = |row: Row| {
+            let mut row = row.reader();
+            Ok(Found {
+                org: row.next()?,
+                kind,
+                reference: row.next()?,
+                part: row.next()?,
+                epoch: row.next()?,
+            })
+        };
+        let mut wanted = selected(&selection, now);
+        wanted.extend(params![&org, &reference, part, limit]);
+        tx.query(&FIND, wanted).await?.into_iter().map(found).collect()
+    };
+    store.system(Purpose::Queue).read("queue_find", unit).await
+}
+
+fn selected(selection: &Selection, now: Timestamp) -> Vec<Value> {
+    let (first, second) = match selection.parts {
+        Some([first, second]) => (Some(first), Some(second)),
+        None => (None, None),
+    };
+    params![
+        selection.kind.name(),
+        now,
+        selection.org.as_ref().map(|org| org.as_str().to_owned()),
+        selection.reference.clone(),
+        first,
+        second
+    ]
 }
 
 /// Says that the node is alive; with `takes_over`, also takes the leases of those that are not.

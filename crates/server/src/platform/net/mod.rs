@@ -25,6 +25,7 @@ pub mod url;
 
 mod authority;
 mod connect;
+mod local;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use http::{
 pub use secure::{
     Path, SecureConfig, SecureDns, Security, Tlsa, TlsaMatching, TlsaSelector, TlsaUsage, Unknown,
 };
+pub use local::{LocalFailure, ask_local};
 pub use tls::{TlsMin, TlsSetupError, TlsVersion, client_config};
 pub use url::{Host, HttpsUrl, URL_BYTES_MAX, UrlRefused, UrlRules};
 

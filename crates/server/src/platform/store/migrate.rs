@@ -70,6 +70,7 @@ impl Schema {
             migration!("data", "0010_schedule"),
             migration!("data", "0011_usage"),
             migration!("data", "0012_transport"),
+            migration!("data", "0013_queue"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

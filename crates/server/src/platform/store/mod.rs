@@ -80,6 +80,8 @@ pub enum Purpose {
     Jobs,
     /// Create organizations, list them for the operator.
     Operator,
+    /// Show the operator what waits, by destination, and find it.
+    Queue,
     /// List the published DKIM keys of all organizations, for the installation's zone.
     Zone,
     /// Find the organization that a return path names.

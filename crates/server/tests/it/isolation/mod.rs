@@ -10,6 +10,7 @@ use crate::harness::{Account, Engine, House, Receiver, Setup, Talk, account, eve
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
+use sealwright::features::alerts::{self, Alert};
 use sealwright::platform::dev::sink::SinkScript;
 use serde_json::{Value, json};
 
@@ -56,6 +57,9 @@ impl Neighbours {
 
 /// Does everything once, so that each table has rows of this organization: some mail waits for its next attempt.
 async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
+    alerts::fire(&house.platform, &account.org, Alert::QueueStalled)
+        .await
+        .unwrap();
     let suppression = json!({"email": "gone@reader.example", "reason": "shared"});
     let suppression = house
         .client

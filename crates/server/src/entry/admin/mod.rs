@@ -1,13 +1,22 @@
-//! Health and metrics: for the operator's own network.
+//! Health, metrics and the queue: for the operator's own network.
+
+mod queue;
+mod token;
+
+pub use queue::{Act, Answer, Question, Refused, Shown, answer};
+pub use token::Token;
 
 use crate::app::Readiness;
+use crate::features::delivery::Queue;
 use crate::features::domains::{self, Names};
+use crate::limits::ADMIN_BODY_BYTES_MAX;
 use crate::platform::Platform;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use http::{StatusCode, header};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
 use std::sync::Arc;
 
 /// `/healthz` (the process answers) and `/readyz` (it can do its work), without reasons: safe to show to anyone.
@@ -18,12 +27,37 @@ pub fn health(readiness: Arc<Readiness>) -> Router {
         .with_state(readiness)
 }
 
-/// `/healthz`, `/readyz` with its reason, `/metrics`, and `/zone` for the operator's name server.
-pub fn router(readiness: Arc<Readiness>, platform: Platform, names: Names) -> Router {
+/// What the operator's listener needs.
+pub struct Parts {
+    /// Whether this process can do its work.
+    pub readiness: Arc<Readiness>,
+    /// What the features stand on.
+    pub platform: Platform,
+    /// Where the records of sending domains lead to.
+    pub names: Names,
+    /// What waits for delivery.
+    pub queue: Queue,
+    /// What callers show who see and change it.
+    pub token: Token,
+}
+
+/// `/healthz`, `/readyz` with its reason, `/metrics`, `/zone` for the operator's name server, and `/queue` for who shows the token.
+pub fn router(parts: Parts) -> Router {
+    let Parts {
+        readiness,
+        platform,
+        names,
+        queue,
+        token,
+    } = parts;
     let metrics = Arc::clone(&platform.metrics);
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let render = async move || ([(header::CONTENT_TYPE, text)], metrics.render());
+    let queue =
+        async move |headers: HeaderMap, body: Bytes| queue::serve(&queue, &token, &headers, &body).await;
     Router::new()
+        .route("/queue", post(queue))
+        .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready_or_why_not))
         .with_state(readiness)
