@@ -241,6 +241,15 @@ settings! {
         /// hosts of their policies.
         extra_ca: Option<PathBuf> = "",
     }
+    /// What `sealwright doctor` asks of others.
+    [doctor] Doctor {
+        /// A domain that takes mail elsewhere, such as one of yours at another provider: its mail host is greeted, so that a closed port
+        /// 25 is found. Nothing is sent. Empty leaves it out.
+        probe_domain: Option<String> = "",
+        /// Block lists (zones, separated by commas) that are asked about the addresses mail leaves from. Most lists have terms, and answer
+        /// only name servers that they know. Empty asks none.
+        blocklists: Vec<String> = "",
+    }
     /// What is written down.
     [log] Log {
         /// `json` or `human`; human when standard error is a terminal and this is empty.

@@ -12,6 +12,7 @@ mod at_rest;
 mod cli;
 mod delivery;
 mod dkim;
+mod doctor;
 mod domains;
 mod edge;
 mod isolation;

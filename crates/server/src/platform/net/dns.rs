@@ -233,6 +233,24 @@ impl Dns {
         }
     }
 
+    /// The names that an address leads to; none when it leads nowhere.
+    ///
+    /// # Errors
+    /// [`DnsError`] only while the answer can't be known.
+    pub async fn lookup_ptr(&self, address: IpAddr) -> Result<Vec<String>, DnsError> {
+        match self.ask(&Name::from(address).to_ascii(), RecordType::PTR).await {
+            Ok(answer) => {
+                let names = answer.answers().iter().filter_map(|record| match &record.data {
+                    RData::PTR(name) => Some(host_name(&name.0)),
+                    _ => None,
+                });
+                Ok(names.take(ANSWERS_MAX).collect())
+            }
+            Err(error) if error.temporary => Err(error),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
     /// Where a domain without MX receives mail: at itself, if it has an address.
     ///
     /// # Errors

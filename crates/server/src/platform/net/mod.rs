@@ -36,10 +36,10 @@ pub use guard::{Guard, Refused};
 pub use http::{
     Answer, BODY_BYTES_MAX, EXCHANGE_TIMEOUT, HttpClient, HttpConfig, HttpFailure, Opening, Outgoing,
 };
+pub use local::{LocalFailure, ask_local};
 pub use secure::{
     Path, SecureConfig, SecureDns, Security, Tlsa, TlsaMatching, TlsaSelector, TlsaUsage, Unknown,
 };
-pub use local::{LocalFailure, ask_local};
 pub use tls::{TlsMin, TlsSetupError, TlsVersion, client_config};
 pub use url::{Host, HttpsUrl, URL_BYTES_MAX, UrlRefused, UrlRules};
 

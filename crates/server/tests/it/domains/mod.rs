@@ -14,7 +14,7 @@ use sealwright::limits::VERIFY_AGAIN_AFTER;
 use sealwright::platform::jobs::Kind;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -252,10 +252,4 @@ impl Town {
         })
         .await
     }
-}
-
-/// A UDP and TCP port that nobody has, for a name server of another make.
-fn free_port() -> u16 {
-    let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-    socket.local_addr().unwrap().port()
 }

@@ -1,22 +1,10 @@
 //! What is said of records that are not as they should be, and the records as zone files.
 
-use super::{NAME, Town, free_port};
-use crate::harness::{DNS_CNAME, DNS_MX, DNS_TXT, Engine, Said, Talk, eventually, on_both_engines};
+use super::{NAME, Town};
+use crate::harness::{DNS_CNAME, DNS_MX, DNS_TXT, Engine, Knot, Said, Talk, eventually, on_both_engines};
 use sealwright::clock::Clock;
 use sealwright::limits::VERIFY_AGAIN_AFTER;
 use serde_json::{Value, json};
-use std::process::{Child, Command, Stdio};
-
-/// A process that ends with its test, however that ends.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// The first record of a purpose.
 fn record<'a>(domain: &'a Value, purpose: &str) -> &'a Value {
@@ -118,32 +106,16 @@ on_both_engines! {
         let path = format!("/v1/domains/{}/dns", domain["id"].as_str().unwrap());
         let file = town.house.client.get(&path, &town.house.account.live).await;
         assert_eq!((file.status.as_u16(), file.header("content-type")), (200, "text/dns"));
-        let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let head = |zone: &str| format!(
-            "$ORIGIN {zone}.\n@ 60 IN SOA ns.hosting.example. a.{zone}. 1 60 60 600 60\n@ 60 IN NS ns.hosting.example.\n"
-        );
-        let zones = [
-            (NAME, format!("{}{}", head(NAME), file.text())),
-            ("mail.operator.example", format!("{}{}", head("mail.operator.example"), town.zone().await)),
-            ("hosting.example", format!("{}ns 60 IN A 127.0.0.1\n", head("hosting.example"))),
-        ];
-        let at = folder.path().display();
-        let mut config = format!("server:\n  listen: 127.0.0.1@{port}\n  rundir: {at}\ndatabase:\n  storage: {at}\nzone:\n");
-        for (zone, text) in &zones {
-            std::fs::write(folder.path().join(format!("{zone}.zone")), text).unwrap();
-            config += &format!("  - domain: {zone}\n    storage: {at}\n    file: {zone}.zone\n");
-        }
-        let path = folder.path().join("knot.conf");
-        std::fs::write(&path, config).unwrap();
-        let knot = Command::new("knotd").arg("-c").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
-            .expect("knotd is missing: run tools/install-test-deps.sh");
-        let _knot = Killed(knot);
+        let knot = Knot::serve([
+            (NAME, file.text()),
+            ("mail.operator.example", town.zone().await),
+            ("hosting.example", "ns 60 IN A 127.0.0.1\n".to_owned()),
+        ]);
         let mut house = town.house;
         house.stop().await;
         let mut settings = house.config.clone();
-        settings.net.name_servers = vec![([127, 0, 0, 1], port).into()];
-        settings.net.authority_port = port;
+        settings.net.name_servers = vec![knot.address];
+        settings.net.authority_port = knot.address.port();
         house.restart(settings, sealwright::app::Roles::ALL).await;
         let path = format!("/v1/domains/{}/verify", domain["id"].as_str().unwrap());
         let seen = eventually("knot answers", async || {

@@ -5,6 +5,7 @@ mod client;
 mod dns;
 mod engine;
 mod house;
+mod knot;
 mod people;
 mod receiver;
 mod smtp;
@@ -20,6 +21,7 @@ pub(crate) use dns::{
 };
 pub(crate) use engine::{Database, Engine, postgres_folder};
 pub(crate) use house::{House, Setup, base_settings, events_of};
+pub(crate) use knot::Knot;
 pub(crate) use people::{AUDIENCE, ISSUER, People};
 pub(crate) use receiver::{Hook, Receiver};
 pub(crate) use smtp::Talk;

@@ -1,11 +1,10 @@
-//! `sealwright doctor`: what is wrong with this machine or its settings, in plain words.
+//! What the machine gives: files, the store, the disk, the clock.
 
-use super::{Failure, print};
+use super::{Finding, bad, good};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{Config, Settings};
+use crate::config::Config;
 use crate::entry::edge;
-use crate::platform::net::Path;
 use crate::platform::store::{Schema, Store};
 use crate::platform::vault::RootKey;
 use std::time::Duration;
@@ -17,55 +16,7 @@ const SYNC_SLOW: Duration = Duration::from_millis(10);
 /// Files and connections a busy process needs.
 const DESCRIPTORS_MIN: u64 = 4096;
 
-struct Finding {
-    is_good: bool,
-    text: String,
-}
-
-fn good(text: impl Into<String>) -> Finding {
-    Finding {
-        is_good: true,
-        text: text.into(),
-    }
-}
-
-fn bad(text: impl Into<String>) -> Finding {
-    Finding {
-        is_good: false,
-        text: text.into(),
-    }
-}
-
-pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
-    let config = settings.config()?;
-    let mut findings = vec![good("the settings fit")];
-    findings.push(tls(&config));
-    findings.push(root_key(&config));
-    findings.extend(store(&config).await);
-    findings.push(disk(&config));
-    findings.push(descriptors());
-    findings.extend(resolver(&config).await);
-    findings.push(sender(&config));
-    findings.push(clock());
-    for finding in &findings {
-        print(&format!(
-            "{} {}\n",
-            if finding.is_good { "ok  " } else { "BAD " },
-            finding.text
-        ))?;
-    }
-    let wrong = findings.iter().filter(|finding| !finding.is_good).count();
-    if wrong == 0 {
-        Ok(())
-    } else {
-        Err(Failure::Failed(format!(
-            "{wrong} of {} checks found something wrong",
-            findings.len()
-        )))
-    }
-}
-
-fn tls(config: &Config) -> Finding {
+pub(super) fn tls(config: &Config) -> Finding {
     match edge::server_config(&config.server) {
         Ok(_) => good(format!(
             "the certificate and its key fit; clients need TLS {}",
@@ -75,7 +26,7 @@ fn tls(config: &Config) -> Finding {
     }
 }
 
-fn root_key(config: &Config) -> Finding {
+pub(super) fn root_key(config: &Config) -> Finding {
     let path = app::root_key_path(config);
     if !path.exists() {
         return good(format!(
@@ -89,7 +40,7 @@ fn root_key(config: &Config) -> Finding {
     }
 }
 
-async fn store(config: &Config) -> Vec<Finding> {
+pub(super) async fn store(config: &Config) -> Vec<Finding> {
     let (data, keyring) = app::locations(config);
     if !config.store.is_postgres() && !config.store.data_dir.join("data.db").exists() {
         return vec![good(format!(
@@ -112,7 +63,7 @@ async fn store(config: &Config) -> Vec<Finding> {
 }
 
 /// Times what every accept waits for: a small write that must reach the disk.
-fn disk(config: &Config) -> Finding {
+pub(super) fn disk(config: &Config) -> Finding {
     let folder = &config.store.data_dir;
     let path = folder.join("doctor.tmp");
     let timed = (|| -> std::io::Result<Duration> {
@@ -139,7 +90,7 @@ fn disk(config: &Config) -> Finding {
     }
 }
 
-fn descriptors() -> Finding {
+pub(super) fn descriptors() -> Finding {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile)
         .current
         .unwrap_or(u64::MAX);
@@ -151,45 +102,7 @@ fn descriptors() -> Finding {
     good(format!("{limit} files and connections may be open at once"))
 }
 
-async fn resolver(config: &Config) -> Vec<Finding> {
-    if config.delivery.static_route.is_some() {
-        return vec![good(
-            "mail goes to delivery.static_route, so no name server is needed for it",
-        )];
-    }
-    let net = match app::net(config) {
-        Ok(net) => net,
-        Err(error) => return vec![bad(error.to_string())],
-    };
-    // A name that must not exist (RFC 6761 §6.4): a resolver that answers at all is enough.
-    let answers = match net.dns.lookup_mx("doctor.invalid", 0).await {
-        Err(error) if error.temporary => {
-            bad("the name servers do not answer; set net.name_servers or mend /etc/resolv.conf")
-        }
-        _ => good("the name servers answer"),
-    };
-    let proofs = match net.secure.prove().await {
-        Path::Off => good("net.dnssec is off: DANE is not used"),
-        Path::Proven => good("the name servers pass DNSSEC on: DANE is in force"),
-        Path::Untried | Path::Blind => bad(
-            "the name servers leave DNSSEC out or do not answer, so DANE is not used; use a resolver that passes it on, such as unbound on this host, or set net.dnssec to off",
-        ),
-    };
-    vec![answers, proofs]
-}
-
-/// What customers' SPF records lead to has to be a name of the DNS.
-fn sender(config: &Config) -> Finding {
-    match app::domain_names(config) {
-        Ok(names) if names.has_sender() => {
-            good(format!("records of sending domains lead to {}", names.sender))
-        }
-        Ok(names) => bad(names.nameless()),
-        Err(error) => bad(error.to_string()),
-    }
-}
-
-fn clock() -> Finding {
+pub(super) fn clock() -> Finding {
     /// 2026-01-01: before this program existed.
     const EARLIEST_S: i64 = 1_767_225_600;
     if Clock::System.now().seconds() < EARLIEST_S {
