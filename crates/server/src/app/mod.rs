@@ -309,6 +309,7 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
         expire_after: Duration::from_secs(settings.expire_hours.saturating_mul(3600)),
         poll: Duration::from_millis(settings.poll_ms.max(10)),
         timeouts: Timeouts::default(),
+        alerts_to: alerts_to(config)?,
         returning: delivery::Returning {
             is_taken: config.smtp.listen.is_some() || config.returns.host.is_some(),
             host: return_host(config)?,
@@ -321,6 +322,11 @@ fn providers(config: &Config) -> Result<delivery::Providers, StartError> {
     let own = path.map(|path| std::fs::read_to_string(path).map_err(|error| file_error(path, error)));
     let unfit = |wrong: String| StartError::Setting(format!("delivery.providers: {wrong}"));
     delivery::Providers::new(own.transpose()?.as_deref()).map_err(unfit)
+}
+
+/// The organization that is told what is wrong with the installation, if one is set.
+pub fn alerts_to(config: &Config) -> Result<Option<OrgId>, StartError> {
+    Ok(notice_sender(config)?.map(|sender| sender.org))
 }
 
 /// Who sends notices, as set.
@@ -421,7 +427,10 @@ pub async fn start_on(
         .then(|| delivery(config, &platform, &fresh, &net))
         .transpose()?;
     let queue = delivery.as_ref().map(|delivery| delivery.queue());
-    let queue = queue.unwrap_or_else(|| delivery::Queue::new(platform.clone()));
+    let queue = match queue {
+        Some(queue) => queue,
+        None => delivery::Queue::of_others(platform.clone(), alerts_to(config)?),
+    };
     let admin_address = listeners.admin(queue).await?;
     let workers = Workers {
         config,
@@ -452,14 +461,13 @@ fn start_watch(
     fresh: &Arc<Fresh>,
 ) -> Result<(Sender<bool>, JoinHandle<()>), StartError> {
     let (stop, stopped) = Stop::new();
-    let told = notice_sender(config)?.map(|sender| sender.org);
     let stall_after = Duration::from_secs(config.delivery.stall_seconds);
     let watching = watch::over(
         platform.clone(),
         jobs,
         Arc::clone(readiness),
         Arc::clone(fresh),
-        watch::Watchdog::new(stall_after, told),
+        watch::Watchdog::new(stall_after, alerts_to(config)?),
         stopped,
     );
     Ok((stop, tokio::spawn(watching)))

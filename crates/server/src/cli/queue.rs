@@ -162,7 +162,7 @@ async fn open(config: &Config, question: Question) -> Result<Answer, Failure> {
         }
         Err(error) => return Err(error.into()),
     };
-    let queue = delivery::Queue::new(platform);
+    let queue = delivery::Queue::of_others(platform, app::alerts_to(config)?);
     admin::answer(&queue, question)
         .await
         .map_err(|refused| match refused {

@@ -23,6 +23,8 @@ use serde::Serialize;
 pub enum Alert {
     /// Mail is due and nobody tries it.
     QueueStalled,
+    /// Mail was held by the check before sending.
+    MailHeld,
 }
 
 impl Alert {
@@ -30,12 +32,14 @@ impl Alert {
     pub fn name(self) -> &'static str {
         match self {
             Self::QueueStalled => "queue_stalled",
+            Self::MailHeld => "mail_held",
         }
     }
 
     fn message(self) -> &'static str {
         match self {
             Self::QueueStalled => "mail is due and nobody tries it",
+            Self::MailHeld => "mail failed the check before sending and is held; the log says which and why",
         }
     }
 }

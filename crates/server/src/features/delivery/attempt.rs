@@ -234,6 +234,10 @@ impl Delivery {
             }
         };
         let (job, is_refused) = (work.job.clone(), work.refusal.is_some());
+        let is_held = exchange
+            .fates
+            .iter()
+            .any(|fate| matches!(fate, Fate::Held { .. }));
         let unit = {
             let outcome = Arc::clone(&outcome);
             async move |tx: &OrgTx| {
@@ -246,6 +250,7 @@ impl Delivery {
                 }
                 // The fence first: run again after an unknown commit, the unit must stop here and not at a row that it wrote.
                 match next {
+                    _ if is_held => jobs::park(tx, &job, outcome.at).await?,
                     Some(due_at) if outcome.attempt.is_some() => jobs::postpone(tx, &job, due_at).await?,
                     // Nothing was tried, so the next attempt keeps its number.
                     Some(due_at) => jobs::put_back(tx, &job, due_at).await?,
@@ -374,7 +379,7 @@ fn status_of(fate: &Fate, recipient: &Destined, next: Option<Timestamp>) -> Stat
         (Fate::Delivered { .. } | Fate::Complained { .. }, _) => Status::Delivered,
         (Fate::Bounced { .. }, _) => Status::Bounced,
         (Fate::Suppressed { .. }, _) => Status::Suppressed,
-        (Fate::Deferred { .. }, Some(_)) => Status::Deferred,
+        (Fate::Deferred { .. }, Some(_)) | (Fate::Held { .. }, _) => Status::Deferred,
         (Fate::Waiting { .. }, Some(_)) => recipient.status,
         (Fate::Failed { .. }, _) | (Fate::Deferred { .. } | Fate::Waiting { .. }, None) => Status::Failed,
     }

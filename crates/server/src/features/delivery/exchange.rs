@@ -8,6 +8,7 @@ use super::route::{Candidate, Route};
 use super::signing::body_start;
 use super::wire::{Envelope, Step, TlsFacts, WireFailure};
 use super::{Delivery, facts};
+use crate::features::alerts::{self, Alert};
 use crate::features::domains::Tls;
 use crate::features::emails::{self, Destined};
 use crate::features::suppressions::Type;
@@ -31,6 +32,8 @@ pub(super) enum Fate {
     Complained { reply: String },
     /// Not now. Without a wait of its own it waits as the schedule says.
     Deferred { reason: String, wait: Option<Duration> },
+    /// Not tried, and not before the operator lets it go: something is wrong with it that is our fault.
+    Held { reason: String },
     Bounced {
         reason: String,
         category: Category,
@@ -57,7 +60,7 @@ impl Fate {
     /// Whether it came from an attempt.
     pub(super) fn is_tried(&self) -> bool {
         match self {
-            Self::Suppressed { .. } | Self::Waiting { .. } => false,
+            Self::Suppressed { .. } | Self::Waiting { .. } | Self::Held { .. } => false,
             Self::Delivered { .. }
             | Self::Complained { .. }
             | Self::Deferred { .. }
@@ -73,6 +76,7 @@ impl Fate {
             Self::Waiting { left } => Some(*left),
             Self::Delivered { .. }
             | Self::Complained { .. }
+            | Self::Held { .. }
             | Self::Bounced { .. }
             | Self::Failed { .. }
             | Self::Suppressed { .. } => None,
@@ -83,7 +87,10 @@ impl Fate {
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Delivered { reply } | Self::Complained { reply } => reply,
-            Self::Deferred { reason, .. } | Self::Bounced { reason, .. } | Self::Failed { reason } => reason,
+            Self::Deferred { reason, .. }
+            | Self::Held { reason }
+            | Self::Bounced { reason, .. }
+            | Self::Failed { reason } => reason,
             Self::Suppressed { reason } => reason,
             Self::Waiting { .. } => "its time comes after the e-mail has expired",
         }
@@ -188,7 +195,7 @@ impl Delivery {
             .map_err(|_| AttemptError::Other("a stored sender can't be read"))?;
         let signature = match self.sign(work, &from, message).await? {
             Ok(signature) => signature,
-            Err(finding) => return Ok(Ok(self.held(work, &finding))),
+            Err(finding) => return Ok(Ok(self.held(work, &finding).await)),
         };
         // The header names recipients of other destinations too: one address beyond ASCII makes the message itself internationalized
         // (RFC 6532), wherever it goes. An address of this envelope may be a blind copy, which no header names.
@@ -212,15 +219,21 @@ impl Delivery {
     }
 
     /// Our own check found a fault in what was about to leave, so nothing did.
-    fn held(&self, work: &Work, finding: &Finding) -> Exchange {
+    async fn held(&self, work: &Work, finding: &Finding) -> Exchange {
         let kind = finding.kind();
         self.platform
             .metrics
             .lint_findings
             .get_or_create(&KindLabel { kind })
             .inc();
-        tracing::error!(email = %work.email, %finding, "a message failed the check before sending; it is held and nothing of it was sent");
-        let fate = Fate::deferred(format!("held by the check before sending: {finding}"));
+        tracing::error!(email = %work.email, %finding, "a message failed the check before sending; it is held, and nothing of it was sent; see docs/delivery.md");
+        if let Some(org) = &self.options.alerts_to
+            && let Err(error) = alerts::fire(&self.platform, org, Alert::MailHeld).await
+        {
+            tracing::error!(%error, "an alert could not be told");
+        }
+        let reason = format!("held by the check before sending: {finding}");
+        let fate = Fate::Held { reason };
         Exchange::of_all(work.open().count(), &fate)
     }
 

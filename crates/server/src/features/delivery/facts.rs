@@ -293,6 +293,7 @@ pub(super) async fn suppression(told: &Told<'_>) -> Result<Option<Prepared>, Vau
         Fate::Complained { .. } => suppressions::Type::Complaints,
         Fate::Delivered { .. }
         | Fate::Deferred { .. }
+        | Fate::Held { .. }
         | Fate::Bounced { .. }
         | Fate::Failed { .. }
         | Fate::Suppressed { .. }

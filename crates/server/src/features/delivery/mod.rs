@@ -36,6 +36,7 @@ pub use transport::STATEMENTS;
 
 use crate::features::domains::Signers;
 use crate::features::emails::Fresh;
+use crate::id::OrgId;
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
@@ -79,6 +80,8 @@ pub struct Options {
     pub poll: Duration,
     /// Waits inside SMTP.
     pub timeouts: wire::Timeouts,
+    /// Whom alerts are told, if anybody.
+    pub alerts_to: Option<OrgId>,
     /// How what comes back is taken.
     pub returning: Returning,
 }
@@ -124,7 +127,11 @@ impl Delivery {
 
     /// The operator's hand on the queue and on the lanes of this process.
     pub fn queue(&self) -> Queue {
-        Queue::with_lanes(self.platform.clone(), Arc::clone(&self.lanes))
+        Queue::new(
+            self.platform.clone(),
+            self.options.alerts_to.clone(),
+            Some(Arc::clone(&self.lanes)),
+        )
     }
 
     /// Delivers what is due until stopped; returns when the last delivery under way has its outcome.

@@ -5,6 +5,7 @@
 
 use super::lanes::Lanes;
 use crate::clock::Timestamp;
+use crate::features::alerts::{self, Alert, AlertError};
 use crate::features::audit::{self, Act, Origin};
 use crate::features::emails::{self, Mailed, Outcome, ReadError, RecipientOutcome, Status};
 use crate::features::events::{About, Event, Type};
@@ -113,6 +114,9 @@ pub enum QueueError {
     /// An e-mail could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The end of an alert could not be told.
+    #[error(transparent)]
+    Alert(#[from] AlertError),
 }
 
 /// What the audit log says of a change.
@@ -137,22 +141,23 @@ struct Failed {
 #[derive(Clone)]
 pub struct Queue {
     platform: Platform,
+    /// Whom alerts are told, if anybody.
+    alerts_to: Option<OrgId>,
     lanes: Option<Arc<Lanes>>,
 }
 
 impl Queue {
     /// The queue of a process that delivers nothing itself.
-    pub fn new(platform: Platform) -> Self {
-        Self {
-            platform,
-            lanes: None,
-        }
+    pub fn of_others(platform: Platform, alerts_to: Option<OrgId>) -> Self {
+        Self::new(platform, alerts_to, None)
     }
 
-    /// The queue of a process that delivers by these lanes.
-    pub(super) fn with_lanes(platform: Platform, lanes: Arc<Lanes>) -> Self {
-        let lanes = Some(lanes);
-        Self { platform, lanes }
+    pub(super) fn new(platform: Platform, alerts_to: Option<OrgId>, lanes: Option<Arc<Lanes>>) -> Self {
+        Self {
+            platform,
+            alerts_to,
+            lanes,
+        }
     }
 
     /// What waits, by destination; tells also whether there are more than are shown.
@@ -259,6 +264,10 @@ impl Queue {
             if after.is_none() {
                 break;
             }
+        }
+        if let (Change::Retry | Change::Drop, Some(org)) = (change, &self.alerts_to) {
+            // Whoever decides about what waits has seen what is held, and is told anew if it is held again.
+            alerts::clear(&self.platform, org, Alert::MailHeld).await?;
         }
         self.wake(change);
         Ok(all)

@@ -163,6 +163,11 @@ pub async fn put_back(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<(), Jo
     fenced(store::put_back(tx, job, due_at).await?)
 }
 
+/// Gives the lease back, and lets nobody lease the job again before its operator has let it go.
+pub async fn park(tx: &OrgTx, job: &Job, now: Timestamp) -> Result<(), JobError> {
+    fenced(store::park(tx, job, now).await?)
+}
+
 /// Gives all jobs of this kind about `reference` another date, as if they had been added for it. Who has leased one keeps the lease, and
 /// finds the new date where this unit wrote it.
 pub async fn redate(tx: &OrgTx, kind: Kind, reference: &str, due_at: Timestamp) -> Result<(), StoreError> {

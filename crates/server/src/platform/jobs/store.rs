@@ -22,6 +22,9 @@ statements! {
     /// Keeps the mark: whoever leases the job next has to know that its effect may have happened.
     org PUT_BACK = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+    /// As if the operator had held it.
+    org PARK = "UPDATE jobs SET lease_owner = NULL, held_at = $6, epoch = epoch + 1
+        WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     /// It is first due then, whenever it was added; who holds a lease keeps it.
     org REDATE = "UPDATE jobs SET due_at = $4, created_at = $4 WHERE org_id = $1 AND kind = $2 AND ref = $3";
     org WITHDRAW = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3";
@@ -143,6 +146,11 @@ pub(super) async fn postpone(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result
         params![job.kind.name(), &job.reference, job.part, job.epoch, due_at],
     )
     .await
+}
+
+pub(super) async fn park(tx: &OrgTx, job: &Job, now: Timestamp) -> Result<u64, StoreError> {
+    let row = params![job.kind.name(), &job.reference, job.part, job.epoch, now];
+    tx.execute(&PARK, row).await
 }
 
 pub(super) async fn put_back(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<u64, StoreError> {
