@@ -92,10 +92,11 @@ statements! {
             AND (part IN ($5, $6) OR $5 IS NULL)) AS tried
         ON tried.part = crowd.part AND tried.place = 1
         ORDER BY crowd.size DESC, crowd.part";
-    /// $3 to $6 as in GROUPS; $7 to $9 the last one that was read, $10 limit.
-    system FIND = "SELECT org_id, ref, part, epoch FROM jobs WHERE kind = $1 AND created_at <= $2
+    /// $3 to $6 as in GROUPS; $7 to $9 the last one that was read, $10 limit. The whole key is compared, so that each page begins where
+    /// the one before it ended. SQLite must not know that there is one kind only: it would sort anew what the key has in order.
+    system FIND = "SELECT org_id, ref, part, epoch FROM jobs WHERE kind || '' = $1 AND created_at <= $2
         AND (org_id = $3 OR $3 IS NULL) AND (ref = $4 OR $4 IS NULL) AND (part IN ($5, $6) OR $5 IS NULL)
-        AND (org_id, ref, part) > ($7, $8, $9) ORDER BY org_id, ref, part LIMIT $10";
+        AND (org_id, kind, ref, part) > ($7, $1, $8, $9) ORDER BY org_id, kind, ref, part LIMIT $10";
 }
 
 pub(super) async fn enqueue(
