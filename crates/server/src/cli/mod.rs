@@ -216,11 +216,36 @@ fn version() -> String {
 }
 
 fn manual() -> Result<(), Failure> {
+    let mut command = Cli::command();
+    // Without it commands do not know what they are called in full.
+    command.build();
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command())
+    clap_mangen::Man::new(command.clone())
         .render(&mut page)
         .map_err(Failure::of)?;
-    print(&String::from_utf8_lossy(&page))
+    let mut text = String::from_utf8_lossy(&page).into_owned();
+    command
+        .get_subcommands()
+        .for_each(|command| describe(command, &mut text));
+    print(&text)
+}
+
+/// Adds a section with a command's help, and one with that of each below it.
+fn describe(command: &clap::Command, text: &mut String) {
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    if name.split(' ').any(|word| word == "help") {
+        return;
+    }
+    let help = command.clone().render_help().to_string();
+    // A line that begins with a point or an apostrophe would be an order to the typesetter, and a backslash an escape.
+    let help = help
+        .replace('\\', "\\e")
+        .replace("\n.", "\n\\&.")
+        .replace("\n'", "\n\\&'");
+    text.push_str(&format!(".SH \"{}\"\n.nf\n{help}.fi\n", name.to_uppercase()));
+    command
+        .get_subcommands()
+        .for_each(|command| describe(command, text));
 }
 
 #[cfg(test)]

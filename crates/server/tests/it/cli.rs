@@ -472,8 +472,13 @@ fn the_settings_page_is_what_the_program_prints() {
 fn the_manual_names_every_command() {
     let manual = String::from_utf8(run(&[], &["man"]).stdout).unwrap();
     for command in [
-        "serve", "dev", "migrate", "org", "domain", "key", "bench", "doctor", "config", "version",
+        "serve", "dev", "migrate", "org", "domain", "key", "bench", "doctor", "config", "version", "queue",
     ] {
         assert!(manual.contains(command), "{command}");
     }
+    let hold = manual.split(".SH \"SEALWRIGHT QUEUE HOLD\"").nth(1).unwrap();
+    assert!(
+        hold.split(".SH").next().unwrap().contains("--reason <TEXT>"),
+        "{hold}"
+    );
 }
