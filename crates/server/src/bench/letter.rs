@@ -2,7 +2,7 @@
 
 use super::{BenchError, failed};
 use crate::features::domains::Tls;
-use crate::features::emails::Draft;
+use crate::features::emails::{Draft, Stream};
 use crate::features::events::Metadata;
 use bytes::Bytes;
 use sealwright_mail::address::Mailbox;
@@ -152,6 +152,7 @@ impl Letter {
             metadata: Metadata::default(),
             attachments: Vec::new(),
             scheduled_at: None,
+            stream: Stream::Transactional,
             tls: Tls::Opportunistic,
         })
     }

@@ -72,6 +72,8 @@ export interface EmailDraft {
   metadata?: Metadata | undefined;
   /** `required`: only over a channel whose other end is proven, or not at all. */
   tls?: 'opportunistic' | 'required' | undefined;
+  /** `broadcast`: the same goes to many, and waits for mail that one person waits for. */
+  stream?: 'transactional' | 'broadcast' | undefined;
   /** When it is to leave, one minute to thirty days ahead. Default: at once. */
   scheduledAt?: Date | string | undefined;
 }

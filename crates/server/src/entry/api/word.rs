@@ -3,7 +3,7 @@
 use super::json::OWN_WORDS;
 use crate::features::delivery::Category;
 use crate::features::domains::{self, RecordPurpose, RecordType, Shows};
-use crate::features::emails::{AttemptState, Kind, Status};
+use crate::features::emails::{AttemptState, Kind, Status, Stream};
 use crate::features::events::Type;
 use crate::features::keys::Period;
 use crate::features::orgs::{ExposurePolicy, Plan};
@@ -101,6 +101,7 @@ spoken! {
     suppressions::Type = "SuppressionType";
     Type = "EventType";
     domains::Tls = "TlsDemand";
+    Stream = "EmailStream";
 }
 
 /// A permission as keys and members have it.

@@ -7,7 +7,7 @@ use super::Delivery;
 use super::lanes::{HANGS_AFTER, Lanes, Place};
 use crate::clock::Timestamp;
 use crate::id::OrgId;
-use crate::platform::jobs::{Job, Jobs, Kind, Stop, Tasks};
+use crate::platform::jobs::{Job, Jobs, Kind, Priority, Stop, Tasks};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,10 @@ const WAITING_MAX: usize = 2_048;
 const WAITING_OF_ORG_MAX: usize = WAITING_MAX / 2;
 /// Of one organization on one lane.
 const WAITING_ON_LANE_MAX: usize = 256;
+/// Of mail that can wait for other mail.
+const WAITING_LATER_MAX: usize = WAITING_MAX / 2;
+/// Of as many places that become free, one goes to mail that can wait, while other mail waits, too.
+const LATER_TURN: u32 = 9;
 /// Jobs leased at once, at most.
 const LEASE_MAX: usize = 256;
 /// How long a dispatcher rests after the store refused to lease.
@@ -97,30 +101,28 @@ impl Waiting {
         Ok(())
     }
 
-    /// Takes jobs that have a place, one of each organization in turn.
-    fn admitted(&mut self, lanes: &Arc<Lanes>, now: Timestamp) -> Vec<(Job, Place)> {
-        let mut admitted = Vec::new();
-        let mut refused = 0;
-        while refused < self.order.len() && !lanes.is_full() {
-            let Some(org) = self.order.pop_front() else { break };
+    /// Takes a job that has a place; organizations take turns.
+    fn admit(&mut self, lanes: &Arc<Lanes>, now: Timestamp) -> Option<(Job, Place)> {
+        for _ in 0..self.order.len() {
+            if lanes.is_full() {
+                return None;
+            }
+            let org = self.order.pop_front()?;
             let Some(waiting) = self.orgs.get_mut(&org) else {
                 continue;
             };
-            match waiting.next(lanes, now) {
-                Some(next) => {
-                    admitted.push(next);
-                    self.count -= 1;
-                    refused = 0;
-                }
-                None => refused += 1,
-            }
+            let next = waiting.next(lanes, now);
+            self.count -= usize::from(next.is_some());
             if waiting.count == 0 {
                 self.orgs.remove(&org);
             } else {
                 self.order.push_back(org);
             }
+            if next.is_some() {
+                return next;
+            }
         }
-        admitted
+        None
     }
 
     /// Takes everything that waits for a lane that is closed.
@@ -152,21 +154,69 @@ impl Waiting {
     }
 }
 
+/// Mail that somebody waits for, and mail that can wait for it.
+#[derive(Default)]
+struct Streams {
+    first: Waiting,
+    later: Waiting,
+    turn: u32,
+}
+
+impl Streams {
+    fn count(&self) -> usize {
+        self.first.count + self.later.count
+    }
+
+    fn push(&mut self, job: Job) -> Result<(), NoRoom> {
+        match job.priority {
+            Priority::First => self.first.push(job),
+            Priority::Later if self.later.count >= WAITING_LATER_MAX => Err(NoRoom::OfOrg(job)),
+            Priority::Later => self.later.push(job),
+        }
+    }
+
+    /// Takes jobs that have a place.
+    fn admitted(&mut self, lanes: &Arc<Lanes>, now: Timestamp) -> Vec<(Job, Place)> {
+        let mut admitted = Vec::new();
+        loop {
+            self.turn = self.turn.wrapping_add(1);
+            let (one, other) = match self.turn % LATER_TURN {
+                0 => (&mut self.later, &mut self.first),
+                _ => (&mut self.first, &mut self.later),
+            };
+            match one.admit(lanes, now).or_else(|| other.admit(lanes, now)) {
+                Some(next) => admitted.push(next),
+                None => return admitted,
+            }
+        }
+    }
+
+    fn closed(&mut self, lanes: &Lanes, now: Timestamp) -> Vec<Job> {
+        let mut closed = self.first.closed(lanes, now);
+        closed.extend(self.later.closed(lanes, now));
+        closed
+    }
+
+    fn into_jobs(self) -> impl Iterator<Item = Job> {
+        self.first.into_jobs().chain(self.later.into_jobs())
+    }
+}
+
 impl Delivery {
     /// Delivers what is due until stopped; returns when the last delivery under way has its outcome.
     pub(super) async fn dispatch(self: Arc<Self>, mut stop: Stop) {
         let jobs = Jobs::new(self.platform.store.clone(), self.platform.node.clone());
         let mut tasks = Tasks::new(self.platform.clone());
-        let mut waiting = Waiting::default();
+        let mut waiting = Streams::default();
         // Whether there may be due work that is not leased yet.
         let mut may_be_more = true;
         while !stop.is_set() {
             tasks.reap();
-            let room = WAITING_MAX.saturating_sub(waiting.count).min(LEASE_MAX);
+            let room = WAITING_MAX.saturating_sub(waiting.count()).min(LEASE_MAX);
             let has_room = room >= LEASE_MAX / 4;
             if may_be_more && has_room {
                 let leased = self.lease(&jobs, room).await;
-                may_be_more = leased.len() == room;
+                may_be_more = leased.len() >= room - room / LATER_TURN as usize;
                 self.sort(&jobs, leased, &mut waiting, &mut tasks).await;
             }
             let now = self.platform.clock.now();
@@ -199,7 +249,11 @@ impl Delivery {
     }
 
     async fn lease(&self, jobs: &Jobs, room: usize) -> Vec<Job> {
-        match jobs.lease(Kind::Deliver, room, self.platform.clock.now()).await {
+        let now = self.platform.clock.now();
+        match jobs
+            .lease(Kind::Deliver, room, room / LATER_TURN as usize, now)
+            .await
+        {
             Ok(leased) => leased,
             Err(error) => {
                 tracing::error!(%error, "due deliveries can't be leased");
@@ -210,7 +264,7 @@ impl Delivery {
     }
 
     /// Lets leased jobs wait for their lanes; what has no room, or whose lane is closed, is given back with a date.
-    async fn sort(self: &Arc<Self>, jobs: &Jobs, leased: Vec<Job>, waiting: &mut Waiting, tasks: &mut Tasks) {
+    async fn sort(self: &Arc<Self>, jobs: &Jobs, leased: Vec<Job>, waiting: &mut Streams, tasks: &mut Tasks) {
         let now = self.platform.clock.now();
         let dated = |job: Job| {
             let turn = self.lanes.turn(job.part, now);

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::features::domains::Tls;
 use crate::features::events::Metadata;
 use crate::limits;
+use crate::platform::jobs::Priority;
 use sealwright_mail::address::Mailbox;
 use sealwright_mail::header::{ContentId, ContentType, FileName, HeaderName, HeaderText};
 
@@ -49,6 +50,8 @@ pub struct Draft {
     pub attachments: Vec<Attachment>,
     /// When it is to leave, if not at once.
     pub scheduled_at: Option<Timestamp>,
+    /// Whether it goes before other mail.
+    pub stream: Stream,
     /// How it has to travel, whatever its domain says.
     pub tls: Tls,
 }
@@ -60,6 +63,41 @@ impl std::fmt::Debug for Draft {
             "Draft({} recipients)",
             self.to.len() + self.cc.len() + self.bcc.len()
         )
+    }
+}
+
+/// What kind of sending a mail belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stream {
+    /// One person's business, and that person waits for it.
+    #[default]
+    Transactional,
+    /// The same for many; it waits for the other stream.
+    Broadcast,
+}
+
+impl Stream {
+    /// Both streams.
+    pub const ALL: [Stream; 2] = [Self::Transactional, Self::Broadcast];
+
+    /// The stream as it is asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transactional => "transactional",
+            Self::Broadcast => "broadcast",
+        }
+    }
+
+    /// Reads a stream.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stream| stream.name() == text)
+    }
+
+    pub(super) fn priority(self) -> Priority {
+        match self {
+            Self::Transactional => Priority::First,
+            Self::Broadcast => Priority::Later,
+        }
     }
 }
 

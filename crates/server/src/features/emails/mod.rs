@@ -27,7 +27,7 @@ mod text;
 mod told;
 
 pub use batch::send_batch;
-pub use draft::{Attachment, Draft, DraftError};
+pub use draft::{Attachment, Draft, DraftError, Stream};
 pub use fresh::Fresh;
 pub use idempotency::{Idempotency, replayed};
 pub use link::{Fetcher, Link};

@@ -3,7 +3,7 @@
 use super::idempotency::{Idempotency, Kept, Replay};
 use super::suppressed::{self, Suppressed};
 use super::told::{Told, Whole};
-use super::{Draft, DraftError, Fresh, Head, Kind, Status, schedule, store, text, told};
+use super::{Draft, DraftError, Fresh, Head, Kind, Status, Stream, schedule, store, text, told};
 use crate::clock::Timestamp;
 use crate::features::domains::{self, Tls};
 use crate::features::events::{self, Event, Scalar};
@@ -239,6 +239,7 @@ pub(super) struct Prepared {
     pub(super) at: Timestamp,
     pub(super) scheduled_at: Option<Timestamp>,
     pub(super) sender_domain: String,
+    pub(super) stream: Stream,
     pub(super) tls: Tls,
     pub(super) head_sealed: Bytes,
     pub(super) content_sealed: Bytes,
@@ -327,11 +328,12 @@ pub(super) async fn take(tx: &OrgTx, prepared: &Prepared) -> Result<bool, SendEr
         .map(|recipient| recipient.destination)
         .collect();
     for destination in destinations {
-        jobs::enqueue(
+        jobs::enqueue_by_priority(
             tx,
             JobKind::Deliver,
             prepared.id.as_str(),
             destination,
+            prepared.stream.priority(),
             prepared.released_at(),
             // Its expiry counts from there, and not from when it was accepted.
             prepared.released_at(),
@@ -383,6 +385,7 @@ pub(super) async fn prepare(
         at,
         scheduled_at: draft.scheduled_at,
         sender_domain: draft.from.address.domain().as_str().to_owned(),
+        stream: draft.stream,
         tls: draft.tls,
         head_sealed: seal_head(vault, &id, at, &head).await?,
         content_sealed: vault

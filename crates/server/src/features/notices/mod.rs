@@ -8,7 +8,7 @@ mod words;
 
 use crate::features::audit::{self, Act, Origin};
 use crate::features::domains::Tls;
-use crate::features::emails::{self, Accepted, Draft, Fresh, Idempotency, SendError};
+use crate::features::emails::{self, Accepted, Draft, Fresh, Idempotency, SendError, Stream};
 use crate::features::events::{self, Metadata};
 use crate::features::keys::{Actor, Caller};
 use crate::features::orgs::{self, SettingsError};
@@ -264,6 +264,7 @@ fn draft(sender: &Sender, contact: &Personal<String>, words: &Words, is_last: bo
         metadata: Metadata::default(),
         attachments: Vec::new(),
         scheduled_at: None,
+        stream: Stream::Transactional,
         tls: Tls::Opportunistic,
     })
 }

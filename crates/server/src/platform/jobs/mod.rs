@@ -74,6 +74,16 @@ impl Kind {
         }
     }
 
+    /// The priorities that work of this kind may have.
+    fn priorities(self) -> &'static [Priority] {
+        match self {
+            Self::Deliver => &[Priority::First, Priority::Later],
+            Self::Event | Self::Webhook | Self::KeyAge | Self::Notice | Self::DomainCheck => {
+                &[Priority::First]
+            }
+        }
+    }
+
     fn index(self) -> usize {
         match self {
             Self::Deliver => 0,
@@ -82,6 +92,31 @@ impl Kind {
             Self::KeyAge => 3,
             Self::Notice => 4,
             Self::DomainCheck => 5,
+        }
+    }
+}
+
+/// Which of two jobs goes first when both are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Priority {
+    /// Somebody waits for it.
+    First,
+    /// It can wait for the others.
+    Later,
+}
+
+impl Priority {
+    fn stored(self) -> i64 {
+        match self {
+            Self::First => 0,
+            Self::Later => 1,
+        }
+    }
+
+    fn from_stored(stored: i64) -> Self {
+        match stored {
+            0 => Self::First,
+            _ => Self::Later,
         }
     }
 }
@@ -97,6 +132,8 @@ pub struct Job {
     pub reference: String,
     /// To which part of it: a destination or a day.
     pub part: i64,
+    /// Whether it goes before others.
+    pub priority: Priority,
     /// How many attempts ended before this one.
     pub attempt: i64,
     /// The fence: changes by this lease carry it.
@@ -127,7 +164,20 @@ pub async fn enqueue(
     due_at: Timestamp,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    store::enqueue(tx, kind, reference, part, due_at, now).await
+    store::enqueue(tx, kind, reference, part, Priority::First, due_at, now).await
+}
+
+/// The same for work that may have to wait for other work of its kind.
+pub async fn enqueue_by_priority(
+    tx: &OrgTx,
+    kind: Kind,
+    reference: &str,
+    part: i64,
+    priority: Priority,
+    due_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    store::enqueue(tx, kind, reference, part, priority, due_at, now).await
 }
 
 /// Adds a job to the unit's commit, or gives one that exists another time. Whoever has leased it can't record anything more, so this is
@@ -308,9 +358,16 @@ impl Jobs {
         Ok(count)
     }
 
-    /// Leases up to `limit` due jobs, the longest due first.
-    pub async fn lease(&self, kind: Kind, limit: usize, now: Timestamp) -> Result<Vec<Job>, StoreError> {
-        store::lease(&self.store, &self.node, kind, limit, now).await
+    /// Leases up to `limit` due jobs: those that go first, then the others, each the longest due first. `reserved` of the limit are kept for
+    /// the others, so that they get on however many go first.
+    pub async fn lease(
+        &self,
+        kind: Kind,
+        limit: usize,
+        reserved: usize,
+        now: Timestamp,
+    ) -> Result<Vec<Job>, StoreError> {
+        store::lease(&self.store, &self.node, kind, limit, reserved, now).await
     }
 
     /// Gives jobs back that were leased and not begun, each with a date. Those whose lease was lost meanwhile are left alone.
@@ -347,6 +404,7 @@ mod tests {
             kind: Kind::Deliver,
             reference: "email_1".into(),
             part: 0,
+            priority: Priority::First,
             attempt: 0,
             epoch,
             started_attempt: None,

@@ -1,7 +1,7 @@
 //! The rows of jobs and nodes.
 
 use super::queue::{Found, Group, Selection, Taken};
-use super::{Backlog, Job, Kind, Lease};
+use super::{Backlog, Job, Kind, Lease, Priority};
 use crate::clock::Timestamp;
 use crate::id::{Id as _, NodeId, OrgId};
 use crate::limits::COUNT_MAX;
@@ -9,7 +9,8 @@ use crate::platform::store::{OrgTx, Purpose, Row, Store, StoreError, SystemTx, V
 use std::time::Duration;
 
 statements! {
-    org ENQUEUE = "INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    org ENQUEUE = "INSERT INTO jobs (org_id, kind, ref, part, priority, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT DO NOTHING";
     /// The lease of whoever works on it is lost, so that nothing of what was planned before is written.
     org RESCHEDULE = "INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (org_id, kind, ref, part) DO UPDATE SET due_at = excluded.due_at, lease_owner = NULL, started_attempt = NULL,
@@ -44,14 +45,15 @@ statements! {
     /// The same lease on both engines; PostgreSQL skips rows that another node is leasing at this moment.
     system LEASE =
         sqlite "UPDATE jobs SET lease_owner = $1, epoch = epoch + 1
-            WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $3 ORDER BY due_at LIMIT $4)
-            RETURNING org_id, ref, part, attempt, epoch, started_attempt, created_at"
+            WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND priority = $5 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $3
+                ORDER BY due_at LIMIT $4)
+            RETURNING org_id, ref, part, priority, attempt, epoch, started_attempt, created_at"
         postgres "WITH due AS (
-                SELECT org_id, kind, ref, part FROM jobs WHERE kind = $2 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $3
+                SELECT org_id, kind, ref, part FROM jobs WHERE kind = $2 AND priority = $5 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $3
                 ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
             UPDATE jobs SET lease_owner = $1, epoch = epoch + 1 FROM due
             WHERE jobs.org_id = due.org_id AND jobs.kind = due.kind AND jobs.ref = due.ref AND jobs.part = due.part
-            RETURNING jobs.org_id, jobs.ref, jobs.part, jobs.attempt, jobs.epoch, jobs.started_attempt, jobs.created_at";
+            RETURNING jobs.org_id, jobs.ref, jobs.part, jobs.priority, jobs.attempt, jobs.epoch, jobs.started_attempt, jobs.created_at";
     /// Liveness is judged by one clock: that of the only process, or that of the database, never by two machines' clocks.
     /// $1 node, $2 microseconds it is alive for, $3 now by this process's clock, which PostgreSQL is told and does not use.
     system ALIVE =
@@ -73,7 +75,8 @@ statements! {
     system LEAVE = "DELETE FROM nodes WHERE id = $1";
     system FORGET_OTHERS = "DELETE FROM nodes WHERE id <> $1";
     system BACKLOG = "SELECT count(*), min(due_at) FROM
-        (SELECT due_at FROM jobs WHERE kind = $1 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $2 ORDER BY due_at LIMIT $3) AS waiting";
+        (SELECT due_at FROM jobs WHERE kind = $1 AND priority = $4 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $2
+            ORDER BY due_at LIMIT $3) AS waiting";
     /// What waits, in numbers for each part, and the job of it that was tried most often. $1 kind, $2 now; $3 organization, $4 reference,
     /// $5/$6 parts, all parts if $5 is empty; $7 limit.
     system GROUPS = "SELECT crowd.part, due, leased, later, held, oldest_at, next_at, org_id, ref FROM
@@ -104,12 +107,12 @@ pub(super) async fn enqueue(
     kind: Kind,
     reference: &str,
     part: i64,
+    priority: Priority,
     due_at: Timestamp,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    tx.execute(&ENQUEUE, params![kind.name(), reference, part, due_at, now])
-        .await
-        .map(drop)
+    let row = params![kind.name(), reference, part, priority.stored(), due_at, now];
+    tx.execute(&ENQUEUE, row).await.map(drop)
 }
 
 pub(super) async fn reschedule(
@@ -365,13 +368,25 @@ pub(super) async fn lease(
     node: &NodeId,
     kind: Kind,
     limit: usize,
+    reserved: usize,
     now: Timestamp,
 ) -> Result<Vec<Job>, StoreError> {
     let node = node.as_str().to_owned();
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let unit = async move |tx: &SystemTx| {
-        let rows = tx.query(&LEASE, params![&node, kind.name(), now, limit]).await?;
-        rows.into_iter().map(|row| job(kind, row)).collect()
+        let mut jobs: Vec<Job> = Vec::new();
+        for priority in kind.priorities() {
+            let kept_back = if *priority == Priority::First { reserved } else { 0 };
+            let room = limit.saturating_sub(jobs.len() + kept_back);
+            if room == 0 {
+                continue;
+            }
+            let room = i64::try_from(room).unwrap_or(i64::MAX);
+            let row = params![&node, kind.name(), now, room, priority.stored()];
+            for row in tx.query(&LEASE, row).await? {
+                jobs.push(job(kind, row)?);
+            }
+        }
+        Ok(jobs)
     };
     store.system(Purpose::Jobs).write("jobs_lease", unit).await
 }
@@ -383,6 +398,7 @@ fn job(kind: Kind, row: Row) -> Result<Job, StoreError> {
         kind,
         reference: row.next()?,
         part: row.next()?,
+        priority: Priority::from_stored(row.next()?),
         attempt: row.next()?,
         epoch: row.next()?,
         started_attempt: row.next()?,
@@ -403,18 +419,22 @@ pub(super) async fn backlog(store: &Store, now: Timestamp) -> Result<Vec<Backlog
     let unit = async move |tx: &SystemTx| {
         let mut all = Vec::with_capacity(Kind::ALL.len());
         for kind in Kind::ALL {
-            let Some(row) = tx
-                .query_opt(&BACKLOG, params![kind.name(), now, COUNT_MAX])
-                .await?
-            else {
-                continue;
-            };
-            let mut row = row.reader();
-            all.push(Backlog {
+            let mut backlog = Backlog {
                 kind,
-                due: row.next()?,
-                oldest_due_at: row.next()?,
-            });
+                due: 0,
+                oldest_due_at: None,
+            };
+            for priority in kind.priorities() {
+                let row = params![kind.name(), now, COUNT_MAX, priority.stored()];
+                let Some(row) = tx.query_opt(&BACKLOG, row).await? else {
+                    continue;
+                };
+                let mut row = row.reader();
+                backlog.due += row.next::<i64>()?;
+                let oldest: Option<Timestamp> = row.next()?;
+                backlog.oldest_due_at = backlog.oldest_due_at.into_iter().chain(oldest).min();
+            }
+            all.push(backlog);
         }
         Ok(all)
     };

@@ -80,7 +80,7 @@ impl Worker {
 
     async fn lease(&self, limit: usize) -> Vec<Job> {
         let jobs = Jobs::new(self.platform.store.clone(), self.platform.node.clone());
-        match jobs.lease(self.kind, limit, self.platform.clock.now()).await {
+        match jobs.lease(self.kind, limit, 0, self.platform.clock.now()).await {
             Ok(jobs) => jobs,
             Err(error) => {
                 tracing::error!(kind = self.kind.name(), %error, "due work can't be leased");

@@ -71,6 +71,7 @@ impl Schema {
             migration!("data", "0011_usage"),
             migration!("data", "0012_transport"),
             migration!("data", "0013_queue"),
+            migration!("data", "0014_streams"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

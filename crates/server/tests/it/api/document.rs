@@ -7,7 +7,7 @@ use http_body_util::Full;
 use sealwright::entry::api::{Access, Code, document, routes};
 use sealwright::features::delivery::Category;
 use sealwright::features::domains::{self, RecordPurpose, RecordType, Shows};
-use sealwright::features::emails::{AttemptState, Kind, Status};
+use sealwright::features::emails::{AttemptState, Kind, Status, Stream};
 use sealwright::features::events::Type;
 use sealwright::features::keys::Period;
 use sealwright::features::orgs::{ExposurePolicy, Plan};
@@ -183,6 +183,7 @@ fn every_enum_is_the_list_of_its_type() {
             "SuppressionType",
             names(&suppressions::Type::ALL.map(suppressions::Type::name)),
         ),
+        ("EmailStream", names(&Stream::ALL.map(Stream::name))),
         ("TlsDemand", names(&domains::Tls::ALL.map(domains::Tls::name))),
         (
             "WebhookDeliveryStatus",

@@ -2,7 +2,7 @@
 
 use crate::harness::{DNS_A, DNS_MX, Engine, House, NameServer, Said, Setup, eventually, on_both_engines};
 use sealwright::clock::Clock;
-use sealwright::platform::dev::sink::SinkScript;
+use sealwright::platform::dev::sink::{Moment, SinkScript, Verdict};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -214,5 +214,29 @@ on_both_engines! {
         }
         let most = arrived.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
         assert!((2..=3).contains(&most), "up to {most} in a second: {arrived:?}");
+    }
+
+    async fn broadcasts_wait_for_transactional_mail_and_get_on_all_the_same(engine: Engine) {
+        let script = SinkScript::new(|moment| match moment {
+            Moment::Message { .. } => Verdict::Wait(Duration::from_millis(40), Box::new(Verdict::Accept)),
+            _ => Verdict::Accept,
+        });
+        let house = Setup::new(engine).script(script).set("delivery.concurrency_max", "1").start().await;
+        let mut broadcast = house.email("ada@live.example");
+        (broadcast["stream"], broadcast["subject"]) = ("broadcast".into(), "many".into());
+        for _ in 0..40 {
+            house.accepted(&broadcast).await;
+        }
+        eventually("broadcasts are under way", async || (house.sink.received_count() >= 2).then_some(())).await;
+        for _ in 0..12 {
+            house.accepted(&house.email("bo@live.example")).await;
+        }
+        let before = house.sink.received_count();
+        eventually("everything arrived", async || (house.sink.received_count() == 52).then_some(())).await;
+        let kinds: Vec<bool> = house.sink.received().iter().map(|mail| mail.rcpt_to == ["bo@live.example"]).collect();
+        let last = kinds.iter().rposition(|is_first| *is_first).unwrap();
+        let between = kinds[..last].iter().skip(before as usize).filter(|is_first| !**is_first).count();
+        // One was under way, and of nine places one is the broadcasts'.
+        assert!(between <= 4, "{between} broadcasts left after mail that should go first was there: {kinds:?}");
     }
 }

@@ -6,7 +6,7 @@ use crate::entry::api::json::{self, OWN_WORDS};
 use crate::entry::api::mailbox::{MailboxField, MailboxList};
 use crate::entry::api::word::Word;
 use crate::features::domains::Tls;
-use crate::features::emails::{Attachment, Draft, DraftError, Link};
+use crate::features::emails::{Attachment, Draft, DraftError, Link, Stream};
 use crate::features::events::{Metadata, Scalar, plain_number};
 use crate::limits::{
     ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BATCH_EMAILS_MAX, HEADERS_MAX, METADATA_KEYS_MAX,
@@ -62,6 +62,9 @@ pub(in crate::entry::api) struct NewEmail {
     #[serde(default)]
     #[schemars(length(max = ATTACHMENTS_MAX))]
     attachments: Vec<AttachmentField>,
+    /// `broadcast`: the same goes to many, and waits for mail that one person waits for. `transactional` if not given.
+    #[serde(default)]
+    stream: Option<Word<Stream>>,
     /// `required`: it travels only over channels whose other end is known to be the receiver, or not at all. The domain's word if not
     /// given; what the domain requires is required.
     #[serde(default)]
@@ -160,6 +163,7 @@ impl NewEmail {
             metadata: self.metadata.0,
             attachments,
             scheduled_at: self.scheduled_at.map(|at| at.0),
+            stream: self.stream.map_or(Stream::default(), |word| word.0),
             tls: self.tls.map_or(Tls::Opportunistic, |word| word.0),
         };
         Ok((draft, links))
