@@ -10,6 +10,7 @@
 //! * [`compose`]: a [`compose::Draft`] becomes a message (RFC 5322, MIME).
 //! * [`dkim`]: the signature over that message (RFC 6376, RFC 8463).
 //! * [`smtp`]: the dialogue that carries it (RFC 5321).
+//! * [`template`]: the language that mail is written in before it has its values.
 //! * [`return_path`], [`report`]: what comes back, and of which message (RFC 3464, RFC 5965).
 //!
 //! Two rules hold everywhere. Text that ends up in a header is refused at the door of its type,
@@ -24,4 +25,5 @@ pub mod header;
 pub mod report;
 pub mod return_path;
 pub mod smtp;
+pub mod template;
 mod text;
