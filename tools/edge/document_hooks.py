@@ -19,6 +19,7 @@ GOOD = {
     "createApiKey": {"permissions": ["emails:send"]},
     "updateApiKey": {"permissions": ["emails:send"]},
     "createSuppression": {"email": "gone@example.com", "type": "manual"},
+    "createTemplate": {"name": "Welcome", "subject": "Hello {{name}}", "html": "<p>Hello {{name}}</p>", "text": "Hello {{name}}", "amp": None},
     "addMember": {"issuerId": os.environ["EDGE_ISSUER"]},
     "updateSettings": {"securityContact": "ops@example.com", "browserOrigins": ["https://app.example.com"]},
 }

@@ -77,6 +77,7 @@ impl Sample {
             headers: &headers,
             text: self.text.as_deref(),
             html: self.html.as_deref(),
+            amp: None,
             attachments: &attachments,
             boundary_seed: &self.seed,
         })

@@ -164,6 +164,8 @@ ids! {
     DkimKeyId = "dkim";
     /// An address that is not written to.
     SuppressionId = "sup";
+    /// A template of e-mails.
+    TemplateId = "tpl";
     /// An accepted e-mail.
     EmailId = "email";
     /// One attempt to deliver an e-mail to one destination.

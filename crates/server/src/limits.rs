@@ -125,6 +125,20 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 
 /// E-mails of one batch.
 pub const BATCH_EMAILS_MAX: NonZeroU32 = NonZeroU32::MIN.saturating_add(99);
+/// Templates of one organization.
+pub const TEMPLATES_MAX: i64 = 1_000;
+/// Versions of one template that are kept: the active one, and the latest.
+pub const TEMPLATE_VERSIONS_MAX: i64 = 50;
+/// Bytes of a request that brings a template: four parts of 1 MiB, escaped.
+pub const TEMPLATE_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of names and values of an e-mail's variables.
+pub const VARIABLES_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of an AMP part: readers refuse larger ones.
+pub const AMP_BYTES_MAX: usize = 200 * 1024;
+/// Bytes of HTML whose styles are written into its elements.
+pub const INLINED_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of style sheets times elements, at most: what looking for each rule's elements costs.
+pub const INLINING_COST_MAX: usize = 100_000_000;
 /// How far ahead mail is scheduled at least: what is nearer is as good as now…
 pub const SCHEDULE_AHEAD_MIN: Duration = Duration::from_secs(60);
 /// …and at most.

@@ -57,6 +57,8 @@ pub struct Draft<'a> {
     pub text: Option<&'a str>,
     /// The HTML body, with any kind of line breaks.
     pub html: Option<&'a str>,
+    /// The same for readers that run AMP; written only beside HTML, which all others show.
+    pub amp: Option<&'a str>,
     /// Attached and inline files, in this order.
     pub attachments: &'a [Attachment<'a>],
     /// Any text; boundaries between parts are derived from it.
@@ -93,6 +95,7 @@ pub struct Message {
 ///     headers: &[],
 ///     text: Some("Thank you.\n"),
 ///     html: None,
+///     amp: None,
 ///     attachments: &[],
 ///     boundary_seed: "em_1",
 /// });
@@ -126,7 +129,8 @@ pub fn with_date(message: &[u8], date_unix_s: i64) -> Vec<u8> {
 
 /// A generous guess, so that the buffer is allocated once for ordinary mail.
 fn octets_expected(draft: &Draft<'_>) -> usize {
-    let bodies = draft.text.map_or(0, str::len) + draft.html.map_or(0, str::len);
+    let parts = [draft.text, draft.html, draft.amp];
+    let bodies: usize = parts.into_iter().flatten().map(str::len).sum();
     let files: usize = draft.attachments.iter().map(|file| file.content.len()).sum();
     let people = draft.to.len() + draft.cc.len() + draft.reply_to.len();
     let headers: usize = draft

@@ -4,6 +4,7 @@
 //! mixed                       when there are files
 //! ├─ alternative              when there are both text and HTML
 //! │  ├─ text/plain
+//! │  ├─ text/x-amp-html       before HTML: readers without AMP show the last part that they know
 //! │  └─ related               when the HTML has inline files
 //! │     ├─ text/html
 //! │     └─ inline files
@@ -65,18 +66,22 @@ impl Writer<'_, '_> {
     }
 
     fn content(&mut self, draft: &Draft<'_>, inline: &[&Attachment<'_>]) {
-        match (draft.text, draft.html) {
-            (Some(text), Some(html)) => {
-                let boundary = self.open("alternative", "");
-                self.delimit(&boundary);
-                self.text("plain", text);
-                self.delimit(&boundary);
-                self.html(html, inline);
-                self.close(&boundary);
-            }
-            (None, Some(html)) => self.html(html, inline),
-            (text, None) => self.text("plain", text.unwrap_or_default()),
+        let Some(html) = draft.html else {
+            return self.text("plain", draft.text.unwrap_or_default());
+        };
+        if draft.text.is_none() && draft.amp.is_none() {
+            return self.html(html, inline);
         }
+        let boundary = self.open("alternative", "");
+        for (subtype, part) in [("plain", draft.text), ("x-amp-html", draft.amp)] {
+            if let Some(part) = part {
+                self.delimit(&boundary);
+                self.text(subtype, part);
+            }
+        }
+        self.delimit(&boundary);
+        self.html(html, inline);
+        self.close(&boundary);
     }
 
     fn html(&mut self, html: &str, inline: &[&Attachment<'_>]) {

@@ -161,6 +161,7 @@ fn composed(subject: &str, text: Option<&str>, html: Option<&str>, with_files: b
         headers: &headers,
         text,
         html,
+        amp: None,
         attachments: if with_files { &files } else { &[] },
         boundary_seed: "em_1",
     });

@@ -147,6 +147,7 @@ impl Letter {
             subject: HeaderText::parse(&self.subject).map_err(failed("a made-up subject"))?,
             html: Some(self.html),
             text: Some(self.text),
+            amp: None,
             headers: Vec::new(),
             tags: Vec::new(),
             metadata: Metadata::default(),

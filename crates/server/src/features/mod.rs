@@ -13,6 +13,7 @@ pub mod people;
 pub mod returns;
 pub mod sessions;
 pub mod suppressions;
+pub mod templates;
 pub mod usage;
 pub mod webhooks;
 
@@ -33,6 +34,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         sessions::STATEMENTS,
         domains::STATEMENTS,
         suppressions::STATEMENTS,
+        templates::STATEMENTS,
         emails::STATEMENTS,
         usage::STATEMENTS,
         returns::STATEMENTS,

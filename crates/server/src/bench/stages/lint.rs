@@ -101,6 +101,7 @@ fn sign(signer: &Signer, letter: Letter) -> Result<Signed, BenchError> {
         headers: &[],
         text: draft.text.as_deref(),
         html: draft.html.as_deref(),
+        amp: None,
         attachments: &[],
         boundary_seed: "1",
     });

@@ -4,7 +4,7 @@ use super::json::{self, OWN_WORDS, Received};
 use super::{Api, Problem};
 use crate::clock::Timestamp;
 use crate::features::keys::Caller;
-use crate::id::{DomainId, EmailId, Id, IssuerId, KeyId, MemberId, SuppressionId, WebhookId};
+use crate::id::{DomainId, EmailId, Id, IssuerId, KeyId, MemberId, SuppressionId, TemplateId, WebhookId};
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX, SMALL_BODY_BYTES_MAX};
 use aide::OperationInput;
 use aide::generate::GenContext;
@@ -56,6 +56,10 @@ impl Named for DomainId {
 
 impl Named for SuppressionId {
     const NOUN: &'static str = "suppression";
+}
+
+impl Named for TemplateId {
+    const NOUN: &'static str = "template";
 }
 
 impl Named for WebhookId {

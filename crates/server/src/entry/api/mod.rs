@@ -24,7 +24,9 @@ mod route;
 mod session_issuers;
 mod settings;
 mod suppressions;
+mod templates;
 mod usage;
+mod variables;
 mod webhooks;
 mod word;
 
@@ -75,7 +77,7 @@ struct Api {
 /// One line a route: it is read by column.
 #[rustfmt::skip]
 fn table() -> Table {
-    let table = people_routes(key_routes(webhook_routes(suppression_routes(domain_routes(email_routes(Table::new()))))));
+    let table = people_routes(key_routes(webhook_routes(suppression_routes(template_routes(domain_routes(email_routes(Table::new())))))));
     table
         .get("/v1/settings", "getSettings", Needs("settings:read"), "Show the organization's settings", settings::get)
         .patch("/v1/settings", "updateSettings", NeedsLive("settings:write"), "Change the organization's settings", settings::change)
@@ -114,6 +116,19 @@ fn domain_routes(table: Table) -> Table {
         .post("/v1/domains/{id}/verify", "verifyDomain", update, verify, domains::verify)
         .post("/v1/domains/{id}/rotate-dkim", "rotateDkim", update, rotate, domains::rotate)
         .get("/v1/domains/{id}/dns", "getDomainDns", read, "Show a domain's records as a zone file", domains::dns)
+}
+
+#[rustfmt::skip]
+fn template_routes(table: Table) -> Table {
+    let (read, write) = (Needs("templates:read"), NeedsLive("templates:write"));
+    let render = "Try a template: write it with values, and send nothing";
+    table
+        .post("/v1/templates", "createTemplate", write, "Make a template", templates::create)
+        .get("/v1/templates", "listTemplates", read, "List templates, newest first", templates::list)
+        .get("/v1/templates/{id}", "getTemplate", read, "Show a template with its versions", templates::get)
+        .patch("/v1/templates/{id}", "updateTemplate", write, "Change a template, or its active version", templates::change)
+        .delete("/v1/templates/{id}", "deleteTemplate", write, "Delete a template", templates::delete)
+        .post("/v1/templates/{id}/render", "renderTemplate", read, render, templates::render)
 }
 
 #[rustfmt::skip]

@@ -8,6 +8,7 @@ use crate::features::keys::{Actor, Caller, ExposeError, KeyError, Refused};
 use crate::features::orgs::SettingsError;
 use crate::features::sessions;
 use crate::features::suppressions::SuppressionError;
+use crate::features::templates::TemplatesError;
 use crate::features::webhooks::WebhookError;
 use crate::id::Id as _;
 use crate::platform::store::StoreError;
@@ -495,6 +496,27 @@ impl From<DomainError> for Problem {
             }
             DomainError::Store(error) => error.into(),
             DomainError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<TemplatesError> for Problem {
+    fn from(error: TemplatesError) -> Self {
+        let text = error.to_string();
+        match error {
+            TemplatesError::Name => Self::invalid("name", text),
+            TemplatesError::Part(part) => Self::invalid(part.part, text),
+            TemplatesError::Empty => Self::invalid("html", text),
+            TemplatesError::AmpAlone => Self::invalid("amp", text),
+            TemplatesError::NoVersion | TemplatesError::VersionAndSource => {
+                Self::invalid("activeVersion", text)
+            }
+            TemplatesError::TooMany => Self::new(Code::LimitReached, text),
+            TemplatesError::Unknown => Self::not_found("template"),
+            TemplatesError::After => Self::invalid("starting_after", text),
+            TemplatesError::Busy => Self::busy(text),
+            TemplatesError::Store(error) => error.into(),
+            TemplatesError::Vault(error) => error.into(),
         }
     }
 }

@@ -52,6 +52,59 @@ pub async fn send_batch<E: From<SendError> + Send>(
             Err(refused) => results.push(Err(refused.into())),
         }
     }
+    commit(
+        platform,
+        fresh,
+        caller,
+        (all, messages),
+        results,
+        idempotency,
+        answer,
+    )
+    .await
+}
+
+/// Accepts e-mails that are one to their caller: all of them, or none.
+pub async fn send_all(
+    platform: &Platform,
+    fresh: &Fresh,
+    caller: &Caller,
+    drafts: Vec<Draft>,
+    idempotency: Option<Idempotency>,
+    answer: impl Fn(&[Result<Accepted, SendError>]) -> Vec<u8> + Send,
+) -> Result<Sent, SendError> {
+    if let Some(first) = drafts.first() {
+        send::check_sender(platform, caller, first).await?;
+    }
+    let (mut all, mut messages) = (Vec::new(), Vec::new());
+    for draft in drafts {
+        let (prepared, message) = prepare(platform, caller, draft).await?;
+        all.push(prepared);
+        messages.push(message);
+    }
+    let results = all.iter().map(|prepared| Ok(prepared.accepted.clone())).collect();
+    commit(
+        platform,
+        fresh,
+        caller,
+        (all, messages),
+        results,
+        idempotency,
+        answer,
+    )
+    .await
+}
+
+/// Stores what was prepared in one commit, with the answer to all of it.
+async fn commit<E: Send>(
+    platform: &Platform,
+    fresh: &Fresh,
+    caller: &Caller,
+    (all, messages): (Vec<Prepared>, Vec<Arc<[u8]>>),
+    mut results: Vec<Result<Accepted, E>>,
+    idempotency: Option<Idempotency>,
+    answer: impl Fn(&[Result<Accepted, E>]) -> Vec<u8> + Send,
+) -> Result<Sent, SendError> {
     let vault = platform.vault.org(&caller.org).await?;
     let (mut all, at) = (Arc::new(all), platform.clock.now());
     loop {

@@ -40,6 +40,8 @@ pub struct Draft {
     pub html: Option<String>,
     /// The text part; derived from the HTML when absent.
     pub text: Option<String>,
+    /// The AMP part, for readers that run it; the HTML part is for all others.
+    pub amp: Option<String>,
     /// Further headers.
     pub headers: Vec<(HeaderName, HeaderText)>,
     /// Tags.
@@ -124,19 +126,7 @@ impl DraftError {
 impl Draft {
     /// Checks what no single field can tell: counts, sums, and that there is something to send.
     pub fn check(&self) -> Result<(), DraftError> {
-        let recipients = self.to.len() + self.cc.len() + self.bcc.len();
-        if self.to.is_empty() {
-            return Err(DraftError::new(
-                "to",
-                "an e-mail needs at least one recipient in to",
-            ));
-        }
-        at_most(
-            recipients,
-            limits::RECIPIENTS_MAX,
-            "to",
-            "recipients in to, cc and bcc together",
-        )?;
+        self.check_recipients()?;
         at_most(self.reply_to.len(), limits::REPLY_TO_MAX, "replyTo", "addresses")?;
         at_most(self.headers.len(), limits::HEADERS_MAX, "headers", "headers")?;
         at_most(
@@ -149,9 +139,16 @@ impl Draft {
         if self.html.is_none() && self.text.is_none() {
             return Err(DraftError::new("html", "an e-mail needs html, text, or both"));
         }
-        for (field, part) in [("html", &self.html), ("text", &self.text)] {
-            let bytes = part.as_ref().map_or(0, String::len);
-            at_most(bytes, limits::BODY_PART_BYTES_MAX, field, "bytes")?;
+        if self.amp.is_some() && self.html.is_none() {
+            let reason = "an AMP part needs html beside it, for readers that don't run AMP";
+            return Err(DraftError::new("amp", reason));
+        }
+        for (field, part, max) in [
+            ("html", &self.html, limits::BODY_PART_BYTES_MAX),
+            ("text", &self.text, limits::BODY_PART_BYTES_MAX),
+            ("amp", &self.amp, limits::AMP_BYTES_MAX),
+        ] {
+            at_most(part.as_ref().map_or(0, String::len), max, field, "bytes")?;
         }
         self.check_tags()?;
         self.check_metadata()?;
@@ -165,6 +162,23 @@ impl Draft {
             limits::MESSAGE_BYTES_MAX,
             "attachments",
             "bytes of all attachments as sent",
+        )
+    }
+
+    /// Checks that there is somebody to write to, and not too many.
+    pub fn check_recipients(&self) -> Result<(), DraftError> {
+        let recipients = self.to.len() + self.cc.len() + self.bcc.len();
+        if self.to.is_empty() {
+            return Err(DraftError::new(
+                "to",
+                "an e-mail needs at least one recipient in to",
+            ));
+        }
+        at_most(
+            recipients,
+            limits::RECIPIENTS_MAX,
+            "to",
+            "recipients in to, cc and bcc together",
         )
     }
 

@@ -10,12 +10,17 @@
 //! its time has come and delivery lets it go. From then on it is like mail that was accepted at that moment: date, signature, expiry and
 //! bucket key are those of its release.
 //!
-//! Not here: how mail leaves (that is delivery), who is suppressed, templates.
+//! A send may bring templates, or name one (`fill`): they have their values before anything else is done, so what is accepted, scheduled and
+//! stored is always the finished e-mail.
+//!
+//! Not here: how mail leaves (that is delivery), who is suppressed, what templates say.
 
 mod batch;
 mod draft;
+mod fill;
 mod fresh;
 mod idempotency;
+mod inline;
 mod link;
 mod outcome;
 mod read;
@@ -26,8 +31,9 @@ mod suppressed;
 mod text;
 mod told;
 
-pub use batch::send_batch;
+pub use batch::{send_all, send_batch};
 pub use draft::{Attachment, Draft, DraftError, Stream};
+pub use fill::{Filling, fill, share_attachments};
 pub use fresh::Fresh;
 pub use idempotency::{Idempotency, replayed};
 pub use link::{Fetcher, Link};

@@ -27,7 +27,7 @@ use tokio::sync::Semaphore;
 /// Bytes that are searched for keys on the thread that answers; more are searched aside.
 const SEARCHED_AT_ONCE: usize = 256 * 1024;
 /// Layouts under way at once: the threads they run on sign mail, too.
-static DERIVING: Semaphore = Semaphore::const_new(2);
+pub(super) static DERIVING: Semaphore = Semaphore::const_new(2);
 
 /// What was accepted: the first answer's facts.
 #[derive(Clone)]
@@ -211,6 +211,7 @@ async fn burn_keys_in(platform: &Platform, caller: &Caller, draft: &Draft) -> Re
         Some(draft.subject.as_str()),
         draft.html.as_deref(),
         draft.text.as_deref(),
+        draft.amp.as_deref(),
     ];
     let texts: Vec<&str> = parts
         .into_iter()
@@ -464,6 +465,7 @@ fn compose_message(draft: &Draft, id: &EmailId, at: Timestamp) -> Result<Vec<u8>
         headers: &draft.headers,
         text: draft.text.as_deref(),
         html: draft.html.as_deref(),
+        amp: draft.amp.as_deref(),
         attachments: &attachments,
         boundary_seed: id.as_str(),
     });

@@ -11,7 +11,7 @@ const LINE_MAX: usize = 2_000;
 /// Bytes of HTML from which text is derived; laying out costs far more than reading.
 const BYTES_MAX: usize = 1024 * 1024;
 /// Nested elements: the layout's cost grows with the square of the depth, and no letter of people is this deep.
-const DEPTH_MAX: usize = 100;
+pub(super) const DEPTH_MAX: usize = 100;
 
 /// Text for receivers that don't show HTML; `None` when the HTML is too large, too deep, or can't be laid out.
 pub(super) fn of_html(html: &str) -> Option<String> {
@@ -32,7 +32,7 @@ const FLAT: [&str; 33] = [
 ];
 
 /// At least the depth of the tree that a parser makes of this: opened and not yet closed elements, wherever they stand.
-fn depth_bound(html: &str) -> usize {
+pub(super) fn depth_bound(html: &str) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for tag in html.split('<').skip(1) {
         let is_end = tag.starts_with('/');

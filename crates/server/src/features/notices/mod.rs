@@ -256,6 +256,7 @@ fn draft(sender: &Sender, contact: &Personal<String>, words: &Words, is_last: bo
         bcc: Vec::new(),
         reply_to: Vec::new(),
         html: None,
+        amp: None,
         // So that nobody's holiday answers it (RFC 3834 §5).
         headers: vec![(
             HeaderName::parse("Auto-Submitted").ok()?,

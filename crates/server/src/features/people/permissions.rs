@@ -37,6 +37,8 @@ impl Permissions {
         "domains:delete",
         "suppressions:read",
         "suppressions:write",
+        "templates:read",
+        "templates:write",
         "webhooks:create",
         "webhooks:read",
         "webhooks:update",

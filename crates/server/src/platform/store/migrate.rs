@@ -72,6 +72,7 @@ impl Schema {
             migration!("data", "0012_transport"),
             migration!("data", "0013_queue"),
             migration!("data", "0014_streams"),
+            migration!("data", "0015_templates"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

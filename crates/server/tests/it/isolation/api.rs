@@ -16,6 +16,7 @@ on_both_engines! {
                 format!("/v1/session-issuers/{}", foreign.issuer),
                 format!("/v1/members/{}", foreign.member),
                 format!("/v1/suppressions/{}", foreign.suppression),
+                format!("/v1/templates/{}", foreign.template),
             ] {
                 assert_eq!(house.client.get(&path, key).await.refusal(404).0, "not_found", "{path}");
             }
@@ -25,9 +26,15 @@ on_both_engines! {
                 format!("/v1/session-issuers/{}", foreign.issuer),
                 format!("/v1/members/{}", foreign.member),
                 format!("/v1/suppressions/{}", foreign.suppression),
+                format!("/v1/templates/{}", foreign.template),
             ] {
                 assert_eq!(house.client.delete(&path, key).await.refusal(404).0, "not_found");
             }
+            let stolen = serde_json::json!({
+                "from": "a@example.com", "to": "ada@reader.example", "templateId": foreign.template, "variables": {},
+            });
+            let refused = house.client.post("/v1/emails", key, &stolen).await;
+            assert_eq!(refused.refusal(400), ("invalid_parameter".into(), "templateId".into()));
             let member = serde_json::json!({"issuerId": foreign.issuer, "subject": "eve", "role": "analyst"});
             let refused = house.client.post("/v1/members", key, &member).await;
             assert_eq!(refused.refusal(400), ("invalid_parameter".into(), "issuerId".into()));
@@ -57,7 +64,7 @@ on_both_engines! {
             let list = house.client.get("/v1/emails?to=ada@reader.example", key).await.expect(200);
             assert_eq!(list["data"][0]["id"], own.email);
             assert_eq!(list["totalCount"], 1);
-            for (path, own) in [("/v1/webhooks", &own.webhook), ("/v1/suppressions", &own.suppression)] {
+            for (path, own) in [("/v1/webhooks", &own.webhook), ("/v1/suppressions", &own.suppression), ("/v1/templates", &own.template)] {
                 let list = house.client.get(path, key).await.expect(200);
                 assert_eq!((&list["totalCount"], &list["data"][0]["id"]), (&1.into(), &own.as_str().into()));
             }

@@ -31,6 +31,7 @@ struct Owned {
     issuer: String,
     member: String,
     suppression: String,
+    template: String,
 }
 
 impl Neighbours {
@@ -87,6 +88,12 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
         .post("/v1/members", &account.live, &member)
         .await
         .expect(201);
+    let template = json!({"name": "Welcome", "subject": "Hello {{name}}", "text": "Hello {{name}}"});
+    let template = house
+        .client
+        .post("/v1/templates", &account.live, &template)
+        .await
+        .expect(201);
     let email = send(house, account, "ada@reader.example", "delivered").await;
     complain(house, account, &email).await;
     let deferred = send(house, account, "dot-451@reader.example", "deferred").await;
@@ -97,6 +104,7 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
         issuer: issuer["id"].as_str().unwrap().to_owned(),
         member: member["id"].as_str().unwrap().to_owned(),
         suppression: suppression["id"].as_str().unwrap().to_owned(),
+        template: template["id"].as_str().unwrap().to_owned(),
     }
 }
 

@@ -9,3 +9,4 @@ mod links;
 mod lists;
 mod refusals;
 mod schedule;
+mod templates;

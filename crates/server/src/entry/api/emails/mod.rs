@@ -8,7 +8,7 @@ use super::extract::{Body, IdText, Limit, PathId, Query, Time, Who, present};
 use super::page::List;
 use super::word::Word;
 use super::{Api, Problem, openapi};
-use crate::features::emails::{self, Fetcher, Filter, Idempotency, Sent, Status};
+use crate::features::emails::{self, Draft, Fetcher, Filling, Filter, Idempotency, Link, Sent, Status};
 use crate::features::keys::Caller;
 use crate::id::EmailId;
 use crate::limits::{IDEMPOTENCY_KEY_CHARS_MAX, REQUEST_BODY_BYTES_MAX};
@@ -26,6 +26,7 @@ use sealwright_mail::address::Address;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::marker::PhantomData;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -124,13 +125,20 @@ pub(super) async fn send(
 ) -> Result<SentAnswer<show::AcceptedEmail>, Problem> {
     let idempotency = key.of(body.bytes())?;
     let (new, _room) = body.into_parts();
-    let (draft, links) = new.draft()?;
-    // What is fetched may be gone by now, and the time it was to leave at is past.
-    if (!links.is_empty() || draft.scheduled_at.is_some())
+    let (draft, links, filling) = new.draft()?;
+    // What is fetched, or a template, may be gone by now, and the time it was to leave at is past.
+    if (!links.is_empty() || draft.scheduled_at.is_some() || !filling.is_nothing())
         && let Some(replay) = replayed(&api, &caller, idempotency.as_ref()).await?
     {
         return Ok(replay.into());
     }
+    if filling.of_recipients.is_some() {
+        return Ok(send_each(&api, &caller, (draft, links, filling), idempotency)
+            .await?
+            .into());
+    }
+    let mut drafts = emails::fill(&api.platform, &caller, draft, filling).await?;
+    let draft = drafts.pop().ok_or_else(Problem::internal)?;
     let mut fetcher = Fetcher::new(&api.platform, &api.net.http, &caller);
     let draft = fetcher.complete(draft, links).await?;
     let sent = emails::send(
@@ -142,6 +150,42 @@ pub(super) async fn send(
         show::accepted,
     );
     Ok(sent.await?.into())
+}
+
+/// Sends an e-mail to each recipient, each with values of its own; each counts as a request.
+async fn send_each(
+    api: &Api,
+    caller: &Caller,
+    (draft, links, filling): (Draft, Vec<Link>, Filling),
+    idempotency: Option<Idempotency>,
+) -> Result<Sent, Problem> {
+    draft.check_recipients()?;
+    let mut drafts = emails::fill(&api.platform, caller, draft, filling).await?;
+    let count = u32::try_from(drafts.len()).ok().and_then(NonZeroU32::new);
+    api.paces
+        .charge_batch(&api.platform, caller, count.ok_or_else(Problem::internal)?)?;
+    if let Some(first) = drafts.first_mut() {
+        let mut fetcher = Fetcher::new(&api.platform, &api.net.http, caller);
+        *first = fetcher.complete(first.clone(), links).await?;
+    }
+    emails::share_attachments(&mut drafts)?;
+    let sent = emails::send_all(&api.platform, &api.fresh, caller, drafts, idempotency, show::each);
+    Ok(sent.await?)
+}
+
+/// One e-mail of a batch, with its values; it stays one.
+async fn fill_one(
+    api: &Api,
+    caller: &Caller,
+    email: Result<wire::NewEmail, Problem>,
+) -> Result<(Draft, Vec<Link>), Problem> {
+    let (draft, links, filling) = email?.draft()?;
+    if filling.of_recipients.is_some() {
+        let message = "in a batch each e-mail has its own variables; list one e-mail for each recipient";
+        return Err(Problem::invalid("recipientVariables", message));
+    }
+    let mut drafts = emails::fill(&api.platform, caller, draft, filling).await?;
+    Ok((drafts.pop().ok_or_else(Problem::internal)?, links))
 }
 
 pub(super) async fn send_batch(
@@ -160,7 +204,7 @@ pub(super) async fn send_batch(
     let mut fetcher = Fetcher::new(&api.platform, &api.net.http, &caller);
     let mut drafts = Vec::with_capacity(emails.len());
     for email in emails {
-        drafts.push(match email.and_then(|email| Ok(email.draft()?)) {
+        drafts.push(match fill_one(&api, &caller, email).await {
             Ok((draft, links)) => match fetcher.complete(draft, links).await {
                 Err(error) if error.is_failure() => return Err(error.into()),
                 completed => completed.map_err(Problem::from),

@@ -5,7 +5,9 @@ use crate::entry::api::Problem;
 use crate::entry::api::problem::Brief;
 use crate::entry::api::word::Word;
 use crate::features::delivery::Category;
-use crate::features::emails::{self, Accepted, AttemptState, Detail, Kind, Recipient, Status, Summary};
+use crate::features::emails::{
+    self, Accepted, AttemptState, Detail, Kind, Recipient, SendError, Status, Summary,
+};
 use crate::features::events::{Metadata, Type};
 use crate::features::suppressions;
 use crate::id::EmailId;
@@ -32,6 +34,22 @@ pub(in crate::entry::api) struct AcceptedEmail {
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     scheduled_at: Option<String>,
+    /// Each e-mail that the send came to, if each recipient has its own; the rest of the answer is then the first one's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    emails: Vec<OwnEmail>,
+}
+
+/// One recipient's own e-mail.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OwnEmail {
+    to: String,
+    id: String,
+    status: Word<Status>,
+    /// Why it is not sent, if it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suppression_reason: Option<&'static str>,
 }
 
 impl AcceptedEmail {
@@ -46,6 +64,7 @@ impl AcceptedEmail {
             suppression_reason: accepted.suppressed.map(suppressions::Type::reason),
             created_at: accepted.created_at.rfc3339(),
             scheduled_at: accepted.scheduled_at.map(Timestamp::rfc3339),
+            emails: Vec::new(),
         }
     }
 }
@@ -54,6 +73,24 @@ impl AcceptedEmail {
 pub(super) fn accepted(accepted: &Accepted) -> Vec<u8> {
     // Only text: this can't fail.
     serde_json::to_vec(&AcceptedEmail::of(accepted)).unwrap_or_default()
+}
+
+/// The answer to a send that came to an e-mail for each recipient, kept for replays.
+pub(super) fn each(results: &[Result<Accepted, SendError>]) -> Vec<u8> {
+    let emails: Vec<_> = results.iter().flatten().collect();
+    let own = |email: &&Accepted| OwnEmail {
+        to: email.to.join(", "),
+        id: email.id.to_string(),
+        status: Word(email.status),
+        suppression_reason: email.suppressed.map(suppressions::Type::reason),
+    };
+    let answer = emails.first().map(|first| AcceptedEmail {
+        to: emails.iter().flat_map(|email| email.to.iter().cloned()).collect(),
+        emails: emails.iter().map(own).collect(),
+        ..AcceptedEmail::of(first)
+    });
+    // Only text: this can't fail.
+    serde_json::to_vec(&answer).unwrap_or_default()
 }
 
 /// What became of each e-mail of a batch, in the batch's order.

@@ -1,13 +1,15 @@
 //! The body of `POST /v1/emails`, and how it becomes a draft.
 
 use crate::entry::api::Problem;
-use crate::entry::api::extract::{Instant, present};
+use crate::entry::api::extract::{IdText, Instant, present};
 use crate::entry::api::json::{self, OWN_WORDS};
 use crate::entry::api::mailbox::{MailboxField, MailboxList};
+use crate::entry::api::variables::Variables;
 use crate::entry::api::word::Word;
 use crate::features::domains::Tls;
-use crate::features::emails::{Attachment, Draft, DraftError, Link, Stream};
+use crate::features::emails::{Attachment, Draft, DraftError, Filling, Link, Stream};
 use crate::features::events::{Metadata, Scalar, plain_number};
+use crate::id::TemplateId;
 use crate::limits::{
     ATTACHMENT_BYTES_MAX, ATTACHMENTS_MAX, BATCH_EMAILS_MAX, HEADERS_MAX, METADATA_KEYS_MAX,
     SUBJECT_CHARS_MAX, TAG_CHARS_MAX, TAGS_MAX,
@@ -16,11 +18,14 @@ use crate::platform::net::{HttpsUrl, URL_BYTES_MAX};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use sealwright_mail::address::Address;
 use sealwright_mail::header::{ContentId, ContentType, FileName, HeaderName, HeaderText};
+use sealwright_mail::template::Value;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 
@@ -32,13 +37,33 @@ pub(in crate::entry::api) struct NewEmail {
     from: MailboxField,
     /// The recipients; `to`, `cc` and `bcc` have at most 50 together.
     to: MailboxList,
-    /// The subject.
-    #[schemars(length(max = SUBJECT_CHARS_MAX))]
-    subject: String,
-    /// The HTML part; this or `text` is needed.
+    /// The subject; needed unless `templateId` brings one.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String", length(max = SUBJECT_CHARS_MAX))]
+    subject: Option<String>,
+    /// The HTML part; this, `text` or `templateId` is needed.
     html: Option<String>,
     /// The text part; derived from `html` if not given.
     text: Option<String>,
+    /// The AMP part, beside `html`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String")]
+    amp: Option<String>,
+    /// The template that it is made from, instead of `html`, `text` and `amp`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "IdText<TemplateId>")]
+    template_id: Option<IdText<TemplateId>>,
+    /// Values for the template. With them, and without `templateId`, `subject`, `html`, `text` and `amp` are templates themselves.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Variables")]
+    variables: Option<Variables>,
+    /// Values for one recipient in `to`, by address, beside `variables`. Each recipient gets an e-mail of its own.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "BTreeMap<String, Variables>")]
+    recipient_variables: Option<BTreeMap<String, Variables>>,
+    /// Writes style sheets into the elements that they style.
+    #[serde(default)]
+    inline_css: bool,
     /// Recipients that everybody sees.
     #[serde(default)]
     cc: MailboxList,
@@ -135,8 +160,35 @@ struct AttachmentField {
 
 impl NewEmail {
     /// Parses every field; refusals name it.
-    pub(super) fn draft(self) -> Result<(Draft, Vec<Link>), DraftError> {
-        if self.subject.chars().count() > SUBJECT_CHARS_MAX {
+    pub(super) fn draft(self) -> Result<(Draft, Vec<Link>, Filling), DraftError> {
+        let subject = match (self.subject, &self.template_id) {
+            (Some(subject), _) => Some(subject),
+            (None, Some(_)) => None,
+            (None, None) => {
+                return Err(DraftError::new(
+                    "subject",
+                    "this field, or templateId, is required",
+                ));
+            }
+        };
+        for (field, part) in [("html", &self.html), ("text", &self.text), ("amp", &self.amp)] {
+            if part.is_some() && self.template_id.is_some() {
+                let reason = "with templateId the template says what the e-mail says; leave this out";
+                return Err(DraftError::new(field, reason));
+            }
+        }
+        let filling = Filling {
+            template: self.template_id.map(|id| id.0),
+            takes_subject: subject.is_none(),
+            variables: self
+                .variables
+                .map(|values| values.within("variables"))
+                .transpose()?,
+            of_recipients: self.recipient_variables.map(of_recipients).transpose()?,
+            inlines_styles: self.inline_css,
+        };
+        let subject = subject.unwrap_or_default();
+        if subject.chars().count() > SUBJECT_CHARS_MAX {
             return Err(DraftError::new(
                 "subject",
                 format!("a subject has at most {SUBJECT_CHARS_MAX} characters"),
@@ -154,10 +206,11 @@ impl NewEmail {
             cc: self.cc.parse("cc")?,
             bcc: self.bcc.parse("bcc")?,
             reply_to: self.reply_to.parse("replyTo")?,
-            subject: HeaderText::parse(&self.subject)
+            subject: HeaderText::parse(&subject)
                 .map_err(|error| DraftError::new("subject", error.to_string()))?,
             html: self.html,
             text: self.text,
+            amp: self.amp,
             headers: self.headers.parse()?,
             tags: self.tags,
             metadata: self.metadata.0,
@@ -166,8 +219,23 @@ impl NewEmail {
             stream: self.stream.map_or(Stream::default(), |word| word.0),
             tls: self.tls.map_or(Tls::Opportunistic, |word| word.0),
         };
-        Ok((draft, links))
+        Ok((draft, links, filling))
     }
+}
+
+fn of_recipients(
+    fields: BTreeMap<String, Variables>,
+) -> Result<BTreeMap<String, BTreeMap<String, Value>>, DraftError> {
+    let mut of_recipients = BTreeMap::new();
+    for (text, values) in fields {
+        let refused = |reason: String| DraftError::new("recipientVariables", reason);
+        let address = Address::parse(&text).map_err(|error| refused(error.to_string()))?;
+        let values = values.within("recipientVariables")?;
+        if of_recipients.insert(address.canonical(), values).is_some() {
+            return Err(refused("two of these names are the same address".to_owned()));
+        }
+    }
+    Ok(of_recipients)
 }
 
 impl AttachmentField {

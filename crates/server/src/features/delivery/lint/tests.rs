@@ -52,6 +52,7 @@ fn with_file(subject: &str, text: &str, content_type: &str, content: &[u8]) -> V
         )],
         text: Some(text),
         html: Some("<p>Thank you</p>"),
+        amp: Some("<!doctype html><html amp4email><body>Thank you</body></html>"),
         attachments: &[Attachment {
             filename: &FileName::parse("Résumé.pdf").unwrap(),
             content_type: &ContentType::parse(content_type).unwrap(),
