@@ -8,6 +8,7 @@ import type { EmailDefaults } from './resources/emails.js';
 import { Secrets } from './resources/secrets.js';
 import { Settings } from './resources/settings.js';
 import { Suppressions } from './resources/suppressions.js';
+import { Templates } from './resources/templates.js';
 import { Usage } from './resources/usage.js';
 import { Webhooks } from './resources/webhooks.js';
 import { resolveSettings } from './settings.js';
@@ -32,6 +33,7 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
   readonly domains: Domains;
   /** Say who is not to be written to, and see who is not. */
   readonly suppressions: Suppressions;
+  readonly templates: Templates;
   /** Manage the endpoints that events are delivered to. */
   readonly webhooks: Webhooks;
   /** Make, change, rotate and delete API keys. */
@@ -51,6 +53,7 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
     this.emails = new Emails(this.#transport, settings.defaults);
     this.domains = new Domains(this.#transport);
     this.suppressions = new Suppressions(this.#transport);
+    this.templates = new Templates(this.#transport);
     this.webhooks = new Webhooks(this.#transport);
     this.apiKeys = new ApiKeys(this.#transport);
     this.settings = new Settings(this.#transport);

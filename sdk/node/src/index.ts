@@ -25,6 +25,7 @@ export type * from './resources/secrets.js';
 export type * from './resources/settings.js';
 export type * from './resources/usage.js';
 export type * from './resources/suppressions.js';
+export type * from './resources/templates.js';
 export type * from './resources/webhooks.js';
 export type { SealwrightOptions } from './settings.js';
 export type { VerifyWebhookOptions } from './verify-webhook.js';

@@ -68,10 +68,10 @@ describe('the words of the server are those of the package', () => {
 
 test('queries of lists ask for what the server takes', () => {
   // Not yet taken by the server.
-  const waiting = { EmailQuery: ['metadata'], DomainQuery: [], SuppressionQuery: [], SuppressionExportQuery: [], WebhookQuery: [], PageQuery: [], UsageQuery: [] };
+  const waiting = { EmailQuery: ['metadata'], DomainQuery: [], SuppressionQuery: [], SuppressionExportQuery: [], TemplateQuery: [], WebhookQuery: [], PageQuery: [], UsageQuery: [] };
   const routes = {
     EmailQuery: '/v1/emails', DomainQuery: '/v1/domains', WebhookQuery: '/v1/webhooks', PageQuery: '/v1/api-keys',
-    SuppressionQuery: '/v1/suppressions', SuppressionExportQuery: '/v1/suppressions/export',
+    TemplateQuery: '/v1/templates', SuppressionQuery: '/v1/suppressions', SuppressionExportQuery: '/v1/suppressions/export',
     UsageQuery: '/v1/usage',
   };
   for (const [name, route] of Object.entries(routes)) {
@@ -85,6 +85,8 @@ describe('types have the fields of the document, and may lack those that the doc
     Domain: 'Domain', DnsRecord: 'DnsRecord', Verification: 'DomainVerification', NewDomain: 'DomainDraft', DomainChange: 'DomainChange',
     Suppression: 'Suppression', NewSuppression: 'SuppressionDraft', SuppressionCheck: 'SuppressionCheck',
     SuppressionImport: 'SuppressionImport', RefusedSuppression: 'RefusedSuppression', Deleted: 'DeletedSuppression',
+    Template: 'Template', TemplateDetail: 'TemplateDetail', TemplateVersion: 'TemplateVersion', NewTemplate: 'TemplateDraft',
+    TemplateChange: 'TemplateChange', Rendering: 'Rendering', OwnEmail: 'OwnEmail', NewEmail: 'EmailDraft',
     EmailChange: 'EmailChange', CancelledEmail: 'CancelledEmail', EmailContent: 'EmailContent', HeaderField: 'HeaderField', Brief: 'BatchRefusal',
     Usage: 'UsageReport', UsageDay: 'UsageDay',
     AcceptedEmail: 'SentEmail', AttachmentField: 'AttachmentInput',

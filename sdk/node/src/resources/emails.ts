@@ -8,6 +8,7 @@ import type { WebhookEvent } from '../events.js';
 import { iterate, readPage } from '../page.js';
 import type { Page, PageQuery } from '../page.js';
 import type { QueryValue, Transport } from '../transport.js';
+import type { Variables } from './templates.js';
 
 /** `a@example.com`, `Ann <a@example.com>`, or the two parts apart. */
 export type AddressInput = string | { email: string; name?: string | undefined };
@@ -59,10 +60,21 @@ export interface EmailDraft {
   from: AddressInput;
   /** To, cc and bcc together hold at most 50 addresses. */
   to: AddressInput | AddressInput[];
-  subject: string;
+  /** Needed unless the template of `templateId` has one. */
+  subject?: string | undefined;
   html?: string | undefined;
   /** Derived from `html` when absent. */
   text?: string | undefined;
+  /** For readers that run AMP, beside `html`. */
+  amp?: string | undefined;
+  /** A stored template, instead of `html`, `text` and `amp`. */
+  templateId?: string | undefined;
+  /** Values for the template; without `templateId` the message's own parts are templates then. */
+  variables?: Variables | undefined;
+  /** Values for one recipient in `to`, by address. Each recipient gets a message of its own, told in `emails` of the answer. */
+  recipientVariables?: Record<string, Variables> | undefined;
+  /** Writes style sheets into the elements that they style. */
+  inlineCss?: boolean | undefined;
   cc?: AddressInput | AddressInput[] | undefined;
   bcc?: AddressInput | AddressInput[] | undefined;
   replyTo?: AddressInput | undefined;
@@ -94,6 +106,16 @@ export interface SentEmail {
   status: EmailStatus;
   createdAt: string;
   scheduledAt?: string;
+  suppressionReason?: string;
+  /** With `recipientVariables`: each recipient's own message. The other fields are then the first one's. */
+  emails?: OwnEmail[];
+}
+
+/** One recipient's own message. */
+export interface OwnEmail {
+  to: string;
+  id: string;
+  status: EmailStatus;
   suppressionReason?: string;
 }
 
@@ -320,8 +342,8 @@ export class Emails<Defaults extends EmailDefaults = object> {
  */
 function withDefaults(draft: EmailDefaults, defaults: EmailDefaults): EmailDefaults {
   const given = Object.fromEntries(Object.entries(draft).filter(([, value]) => value !== undefined)) as EmailDefaults;
-  if (given.html === undefined && given.text === undefined) return { ...defaults, ...given };
-  return { ...defaults, html: undefined, text: undefined, ...given };
+  if ([given.html, given.text, given.templateId].every((content) => content === undefined)) return { ...defaults, ...given };
+  return { ...defaults, html: undefined, text: undefined, amp: undefined, templateId: undefined, ...given };
 }
 
 /** The draft as the server takes it; `place` is where in the arguments of `call` it stands. */
