@@ -1,4 +1,5 @@
 //! Templates: the language, its places in HTML, its limits, and hostile sources and values.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use proptest::prelude::*;
 use sealwright_mail::template::{
