@@ -8,12 +8,15 @@ use crate::entry::edge::{
     self, Certificates, Files, Listener, Options, Pace, Tls, TlsSettingError, Transport, Trusted, plain,
 };
 use crate::entry::smtp;
+use crate::entry::well_known;
 use crate::features::delivery::Queue;
+use crate::features::returns::{StsMode, StsPolicy};
 use crate::limits::ANSWERS_BYTES_MAX;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
 use crate::platform::net::{Dns, Guard, HttpClient, HttpConfig};
 use axum::Router;
+use sealwright_mail::address::Domain;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -227,4 +230,40 @@ impl Listeners<'_> {
             clock: self.platform.clock.clone(),
         })
     }
+}
+
+/// The policy of mail to our own host of return paths, if it has one.
+pub fn sts_policy(config: &Config) -> Result<Option<StsPolicy>, StartError> {
+    let settings = &config.returns;
+    if settings.mta_sts == "off" {
+        return Ok(None);
+    }
+    let unfit = |what: String| StartError::Setting(format!("returns.{what}"));
+    let mode = StsMode::parse(&settings.mta_sts)
+        .ok_or_else(|| unfit("mta_sts: expected enforce, testing, none or off".into()))?;
+    let Some(host) = &settings.host else {
+        return Err(unfit(
+            "mta_sts: set returns.host, which the policy is about".into(),
+        ));
+    };
+    let host = Domain::parse(host).map_err(|error| unfit(format!("host: {error}")))?;
+    let own = [super::ehlo_name(config)];
+    let names: &[String] = match settings.exchangers.as_slice() {
+        [] => &own,
+        names => names,
+    };
+    let exchangers = names.iter().map(|name| Domain::parse(name));
+    let exchangers: Vec<Domain> = exchangers
+        .collect::<Result<_, _>>()
+        .map_err(|error| unfit(format!("exchangers: {error}")))?;
+    Ok(Some(StsPolicy::new(host, mode, &exchangers)))
+}
+
+/// What the HTTPS listener shows to anyone besides the API.
+pub(super) fn for_anyone(config: &Config, readiness: &Arc<Readiness>) -> Result<Router, StartError> {
+    let health = admin::health(Arc::clone(readiness));
+    Ok(match sts_policy(config)? {
+        Some(policy) => health.merge(well_known::well_known(policy)),
+        None => health,
+    })
 }

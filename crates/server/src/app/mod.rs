@@ -3,11 +3,11 @@
 mod listeners;
 mod watch;
 
+pub use listeners::sts_policy;
 pub use watch::Readiness;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::entry::admin;
 use crate::entry::api;
 use crate::entry::edge::TlsSettingError;
 use crate::features::delivery::wire::{Timeouts, TlsMode};
@@ -414,7 +414,7 @@ pub async fn start_on(
     let mut public = Addresses::default();
     if roles.api {
         // The fallback of the API's router answers every path that is not one of the others'.
-        let more = admin::health(Arc::clone(&readiness)).merge(more);
+        let more = listeners::for_anyone(config, &readiness)?.merge(more);
         let (https, upkeep) = api::open(api_parts(config, &platform, &fresh, &net)?, more);
         let plain = api::plain(platform.clone());
         let routers = Routers { https, plain };

@@ -184,6 +184,14 @@ settings! {
         /// `smtp.listen`. Feedback loops of mailbox providers may be sent to `abuse@` this host. Processes that only deliver need it to
         /// know that bounces are taken somewhere: with neither this nor `smtp.listen`, bounces go to each mail's author.
         host: Option<String> = "",
+        /// What senders are to ask of the way to `returns.host` (MTA-STS): `enforce` (nobody sends without a certificate that is valid for
+        /// the exchanger's name), `testing` (only try), `none` (take an earlier policy back; keep it for two weeks), `off` (no policy).
+        /// The HTTPS listener serves the policy as `mta-sts.` below `returns.host`: its certificate needs that name, and the world must
+        /// find it on port 443. `sealwright doctor` shows the TXT record to publish.
+        mta_sts: String = "off",
+        /// Names of all exchangers (MX) of `returns.host`, for its policy; empty stands for `delivery.ehlo_name`. A name that is missing
+        /// gets no mail from senders who enforce. The certificate of each must have its name.
+        exchangers: Vec<String> = "",
     }
     /// Where the records of sending domains lead to.
     [domains] DomainSettings {

@@ -5,3 +5,4 @@ pub mod api;
 pub mod dev;
 pub mod edge;
 pub mod smtp;
+pub mod well_known;

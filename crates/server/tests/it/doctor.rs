@@ -3,7 +3,9 @@
 use crate::harness::{Knot, Pairs, base_settings, eventually, run};
 use sealwright::clock::Clock;
 use sealwright::entry::edge::Authority;
+use sealwright::features::returns::{StsMode, StsPolicy};
 use sealwright::platform::dev::sink::{Sink, SinkOptions};
+use sealwright_mail::address::Domain;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use tempfile::TempDir;
@@ -41,6 +43,17 @@ const LISTS: &str = r#"
 *.everything 60 IN A 127.0.0.2
 "#;
 
+/// The record of the policy (MTA-STS) that `returns` serves; `two` has it, and another one.
+fn announcement() -> String {
+    let domain = |name| Domain::parse(name).unwrap();
+    let host = domain("returns.operator.example");
+    let policy = StsPolicy::new(host, StsMode::Enforce, &[domain("mail.operator.example")]);
+    let record = policy.record();
+    format!(
+        "_mta-sts.returns 60 IN TXT \"{record}\"\n_mta-sts.two 60 IN TXT \"{record}\"\n_mta-sts.two 60 IN TXT \"v=STSv1; id=1;\"\n"
+    )
+}
+
 struct Host {
     settings: Pairs,
     sink: Sink,
@@ -56,7 +69,7 @@ impl Host {
         let nibbles = "0.".repeat(22);
         let knot = Knot::serve([
             ("", String::new()),
-            ("operator.example", OPERATOR.to_owned()),
+            ("operator.example", format!("{OPERATOR}{}", announcement())),
             ("lists.example", LISTS.to_owned()),
             (
                 "2.0.192.in-addr.arpa",
@@ -227,6 +240,42 @@ async fn names_that_do_not_are_found_bad_with_what_to_do() {
             "set delivery.static_route",
         ],
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_of_our_own_is_announced_as_it_is_served() {
+    let host = Host::start().await;
+    for (returns, mode, finding) in [
+        (
+            "returns",
+            "enforce",
+            "ok   _mta-sts.returns.operator.example announces the policy that is served",
+        ),
+        (
+            "returns",
+            "testing",
+            "BAD  _mta-sts.returns.operator.example announces another policy than is served; publish TXT \"v=STSv1; id=",
+        ),
+        (
+            "two",
+            "enforce",
+            "BAD  _mta-sts.two.operator.example has more than one policy",
+        ),
+        (
+            "mail",
+            "enforce",
+            "BAD  _mta-sts.mail.operator.example announces no policy; publish TXT \"v=STSv1; id=",
+        ),
+        ("returns", "strict", "BAD  setting returns.mta_sts: expected"),
+    ] {
+        let returns = format!("{returns}.operator.example");
+        all_in(
+            &host.says(&[("returns.host", &returns), ("returns.mta_sts", mode)]),
+            &[finding],
+        );
+    }
+    let without = host.says(&[("returns.host", "returns.operator.example")]);
+    assert!(!without.contains("_mta-sts"), "{without}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -50,6 +50,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
             let (of_host, addresses) = names::host(&config, &net.dns).await;
             findings.extend(of_host);
             findings.extend(names::spf(&config, &net.dns, &addresses).await);
+            findings.extend(names::policy(&config, &net.dns).await);
             findings.push(ports::outwards(&config, &net.dns).await);
             findings.extend(ports::inwards(&config, &net.dns).await);
             findings.extend(lists::listed(&config, &net.dns, &addresses).await);

@@ -162,6 +162,27 @@ pub(super) async fn spf(config: &Config, dns: &Dns, addresses: &[IpAddr]) -> Vec
     findings
 }
 
+/// The DNS announces the policy (MTA-STS) that is served, and no other one.
+pub(super) async fn policy(config: &Config, dns: &Dns) -> Option<Finding> {
+    let policy = match app::sts_policy(config) {
+        Ok(policy) => policy?,
+        Err(error) => return Some(bad(error.to_string())),
+    };
+    let (name, record) = (policy.record_name(), policy.record());
+    let found = dns.lookup_txt(&name).await.unwrap_or_default();
+    let mut announced = found.iter().filter(|text| text.starts_with("v=STSv1"));
+    Some(match (announced.next(), announced.next()) {
+        (Some(one), None) if *one == record => good(format!("{name} announces the policy that is served")),
+        (Some(_), None) => bad(format!(
+            "{name} announces another policy than is served; publish TXT \"{record}\" instead"
+        )),
+        (Some(_), Some(_)) => bad(format!(
+            "{name} has more than one policy, so that none counts; publish only TXT \"{record}\""
+        )),
+        (None, _) => bad(format!("{name} announces no policy; publish TXT \"{record}\"")),
+    })
+}
+
 fn listed(addresses: &[IpAddr]) -> String {
     let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
     texts.join(", ")

@@ -10,12 +10,16 @@
 //!
 //! Who complains, and who is named as unknown, is suppressed in the same commit.
 //!
+//! Senders to our own host are told what to ask of it ([`StsPolicy`]).
+//!
 //! Not here: SMTP, formats, replies that people write.
 
 mod path;
 mod receive;
 mod store;
+mod sts;
 
 pub use path::{Addressee, Refused, Returned, judge, local_part};
 pub use receive::{Received, ReturnError, receive};
 pub use store::ALL as STATEMENTS;
+pub use sts::{StsMode, StsPolicy};

@@ -2,6 +2,7 @@
 
 mod blind;
 mod dane;
+mod own;
 mod required;
 mod sts;
 mod zones;
