@@ -10,6 +10,7 @@ pub mod keys;
 pub mod notices;
 pub mod orgs;
 pub mod people;
+pub mod relays;
 pub mod returns;
 pub mod sessions;
 pub mod suppressions;
@@ -35,6 +36,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         domains::STATEMENTS,
         suppressions::STATEMENTS,
         templates::STATEMENTS,
+        relays::STATEMENTS,
         emails::STATEMENTS,
         usage::STATEMENTS,
         returns::STATEMENTS,

@@ -184,13 +184,23 @@ impl HttpFailure {
         }
     }
 
-    fn of(error: &hyper::Error) -> HttpFailure {
-        if let Some(error) = rustls_error(error) {
-            return HttpFailure::Tls {
-                reason: tls_reason(error),
-            };
+    /// Whether the request may have reached the server, which may have done what it asks for.
+    pub fn may_have_arrived(&self) -> bool {
+        match self {
+            HttpFailure::Url
+            | HttpFailure::Dns { .. }
+            | HttpFailure::RefusedAddress
+            | HttpFailure::Connect { .. }
+            | HttpFailure::Tls { .. } => false,
+            HttpFailure::Timeout | HttpFailure::Protocol { .. } => true,
         }
-        let reason = if error.is_parse_too_large() {
+    }
+
+    fn of(error: &hyper::Error) -> HttpFailure {
+        // Not `Tls`: the request may have left by now, and the server may have taken it.
+        let reason = if let Some(error) = rustls_error(error) {
+            tls_reason(error)
+        } else if error.is_parse_too_large() {
             "the response header is too large"
         } else if error.is_parse() {
             "the response is not valid HTTP/1.1"

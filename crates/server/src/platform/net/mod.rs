@@ -20,6 +20,7 @@ pub mod dns;
 pub mod guard;
 pub mod http;
 pub mod secure;
+pub mod sigv4;
 pub mod tls;
 pub mod url;
 
