@@ -18,6 +18,7 @@ GOOD = {
     "createWebhook": {"url": "https://shop.example.com/mail", "events": ["email.*"]},
     "createApiKey": {"permissions": ["emails:send"]},
     "updateApiKey": {"permissions": ["emails:send"]},
+    "updateRelay": {"credentials": {"apiKey": "re_edge"}, "domains": []},
     "createSuppression": {"email": "gone@example.com", "type": "manual"},
     "createTemplate": {"name": "Welcome", "subject": "Hello {{name}}", "html": "<p>Hello {{name}}</p>", "text": "Hello {{name}}", "amp": None},
     "addMember": {"issuerId": os.environ["EDGE_ISSUER"]},
@@ -48,6 +49,8 @@ def before_call(_context, case, _kwargs):
         case.body = {**case.body, **GOOD.get(operation(case), {})}
         if operation(case) == "createDomain":
             case.body = {"name": f"d{number}.example"}
+        if operation(case) == "createRelay":
+            case.body = {"name": f"r{number}", "provider": "resend", "credentials": {"apiKey": "re_edge"}}
 
 
 @schemathesis.hook

@@ -176,6 +176,8 @@ ids! {
     WebhookId = "wh";
     /// One event on its way to one endpoint.
     DeliveryId = "dlv";
+    /// An account at another provider.
+    RelayId = "rel";
     /// What came back of an e-mail.
     ReturnId = "ret";
     /// A running process.

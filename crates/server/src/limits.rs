@@ -173,6 +173,10 @@ pub const COUNT_MAX: i64 = 10_000;
 pub const NAME_CHARS_MAX: usize = 255;
 /// Webhook endpoints of one organization.
 pub const WEBHOOKS_MAX: i64 = 50;
+/// Relays of one organization.
+pub const RELAYS_MAX: i64 = 20;
+/// Domains that a relay is for.
+pub const RELAY_DOMAINS_MAX: usize = 100;
 /// Event names or wildcards of one webhook endpoint.
 pub const WEBHOOK_EVENTS_MAX: usize = 50;
 

@@ -21,7 +21,9 @@ use crate::id::{Id as _, NodeId, OrgId};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::platform::jobs::{Held, Hints, Jobs, Stop};
-use crate::platform::net::{DnsConfig, Guard, HttpConfig, Net, NetSetupError, SecureConfig};
+use crate::platform::net::{
+    DnsConfig, Guard, HttpConfig, HttpsUrl, Net, NetSetupError, SecureConfig, UrlRefused,
+};
 use crate::platform::store::{Location, Schema, Store, StoreError};
 use crate::platform::vault::{RootKey, Vault, VaultError, random};
 use axum::Router;
@@ -329,6 +331,16 @@ pub fn alerts_to(config: &Config) -> Result<Option<OrgId>, StartError> {
     Ok(notice_sender(config)?.map(|sender| sender.org))
 }
 
+/// What is asked instead of relays' providers, as set.
+fn relay_base(config: &Config) -> Result<Option<String>, StartError> {
+    let Some(base) = &config.relays.base_url else {
+        return Ok(None);
+    };
+    let unfit = |error: UrlRefused| StartError::Setting(format!("relays.base_url: {error}"));
+    HttpsUrl::parse(base).map_err(unfit)?;
+    Ok(Some(base.trim_end_matches('/').to_owned()))
+}
+
 /// Who sends notices, as set.
 fn notice_sender(config: &Config) -> Result<Option<notices::Sender>, StartError> {
     let (from, org) = match (&config.notices.from, &config.notices.org) {
@@ -484,6 +496,7 @@ fn api_parts(
         fresh: Arc::clone(fresh),
         net: net.clone(),
         names: domain_names(config)?,
+        relay_base: relay_base(config)?,
         region: config.vault.region.clone(),
         ban_first: Duration::from_secs(config.guard.ban_minutes.saturating_mul(60)),
     })

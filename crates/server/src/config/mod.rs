@@ -193,6 +193,13 @@ settings! {
         /// gets no mail from senders who enforce. The certificate of each must have its name.
         exchangers: Vec<String> = "",
     }
+    /// How mail leaves through other providers.
+    [relays] RelaySettings {
+        /// An https URL that is asked instead of the providers' own: `<base_url>/resend/emails` instead of
+        /// `https://api.resend.com/emails`. For closed networks with a proxy of their own, and for tests. What stands there is given
+        /// the credentials of all relays.
+        base_url: Option<String> = "",
+    }
     /// Where the records of sending domains lead to.
     [domains] DomainSettings {
         /// A zone of the operator, such as `mail.example.net`. Customers' records then point into it (CNAME), and keys rotate without

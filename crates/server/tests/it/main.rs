@@ -19,6 +19,7 @@ mod isolation;
 mod keys;
 mod queue;
 mod quota;
+mod relays;
 mod returns;
 mod send;
 mod sessions;

@@ -4,7 +4,9 @@ use super::json::{self, OWN_WORDS, Received};
 use super::{Api, Problem};
 use crate::clock::Timestamp;
 use crate::features::keys::Caller;
-use crate::id::{DomainId, EmailId, Id, IssuerId, KeyId, MemberId, SuppressionId, TemplateId, WebhookId};
+use crate::id::{
+    DomainId, EmailId, Id, IssuerId, KeyId, MemberId, RelayId, SuppressionId, TemplateId, WebhookId,
+};
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX, SMALL_BODY_BYTES_MAX};
 use aide::OperationInput;
 use aide::generate::GenContext;
@@ -60,6 +62,10 @@ impl Named for SuppressionId {
 
 impl Named for TemplateId {
     const NOUN: &'static str = "template";
+}
+
+impl Named for RelayId {
+    const NOUN: &'static str = "relay";
 }
 
 impl Named for WebhookId {

@@ -19,6 +19,7 @@ mod pace;
 mod page;
 mod plain;
 mod problem;
+mod relays;
 mod request;
 mod route;
 mod session_issuers;
@@ -69,6 +70,7 @@ struct Api {
     net: Net,
     checks: Arc<Checks>,
     names: Names,
+    relay_base: Option<String>,
     region: String,
     routes: Routes,
     document: Document,
@@ -77,7 +79,8 @@ struct Api {
 /// One line a route: it is read by column.
 #[rustfmt::skip]
 fn table() -> Table {
-    let table = people_routes(key_routes(webhook_routes(suppression_routes(template_routes(domain_routes(email_routes(Table::new())))))));
+    let table = suppression_routes(template_routes(domain_routes(email_routes(Table::new()))));
+    let table = people_routes(key_routes(webhook_routes(relay_routes(table))));
     table
         .get("/v1/settings", "getSettings", Needs("settings:read"), "Show the organization's settings", settings::get)
         .patch("/v1/settings", "updateSettings", NeedsLive("settings:write"), "Change the organization's settings", settings::change)
@@ -150,6 +153,19 @@ fn suppression_routes(table: Table) -> Table {
 }
 
 #[rustfmt::skip]
+fn relay_routes(table: Table) -> Table {
+    let (read, write) = (Needs("relays:read"), NeedsLive("relays:write"));
+    let test = "Ask a relay's provider whether it takes the credentials";
+    table
+        .post("/v1/relays", "createRelay", write, "Add an account at another provider to send through", relays::create)
+        .get("/v1/relays", "listRelays", read, "List relays by priority", relays::list)
+        .get("/v1/relays/{id}", "getRelay", read, "Show a relay, without its credentials", relays::get)
+        .patch("/v1/relays/{id}", "updateRelay", write, "Change a relay", relays::change)
+        .delete("/v1/relays/{id}", "deleteRelay", write, "Delete a relay with its credentials", relays::delete)
+        .post("/v1/relays/{id}/test", "testRelay", write, test, relays::test)
+}
+
+#[rustfmt::skip]
 fn webhook_routes(table: Table) -> Table {
     let (create, read, delete) = (Needs("webhooks:create"), Needs("webhooks:read"), Needs("webhooks:delete"));
     table
@@ -217,6 +233,8 @@ pub struct Parts {
     pub net: Net,
     /// Where the records of sending domains lead to.
     pub names: Names,
+    /// What is asked instead of relays' providers.
+    pub relay_base: Option<String>,
     /// The installation's region.
     pub region: String,
     /// How long a network is first shut out for requests that look like attacks.
@@ -231,6 +249,7 @@ pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
         fresh,
         net,
         names,
+        relay_base,
         region,
         ban_first,
     } = parts;
@@ -247,6 +266,7 @@ pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
         net,
         platform,
         names,
+        relay_base,
         region,
         routes,
         document: Document(document.into()),

@@ -8,6 +8,7 @@ use crate::features::events::Type;
 use crate::features::keys::Period;
 use crate::features::orgs::{ExposurePolicy, Plan};
 use crate::features::people::{Algorithm, Permissions, Role};
+use crate::features::relays;
 use crate::features::suppressions;
 use crate::features::webhooks::{self, DeliveryStatus, Health};
 use crate::mode::Mode;
@@ -95,6 +96,8 @@ spoken! {
     Plan = "Plan";
     RecordPurpose = "DnsRecordPurpose";
     RecordType = "DnsRecordType";
+    relays::Kind = "RelayProvider";
+    relays::Status = "RelayStatus";
     Role = "Role";
     Shows = "DnsRecordStatus";
     Status = "EmailStatus";

@@ -39,6 +39,8 @@ impl Permissions {
         "suppressions:write",
         "templates:read",
         "templates:write",
+        "relays:read",
+        "relays:write",
         "webhooks:create",
         "webhooks:read",
         "webhooks:update",

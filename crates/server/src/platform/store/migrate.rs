@@ -73,6 +73,7 @@ impl Schema {
             migration!("data", "0013_queue"),
             migration!("data", "0014_streams"),
             migration!("data", "0015_templates"),
+            migration!("data", "0016_relays"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

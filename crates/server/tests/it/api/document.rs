@@ -12,6 +12,7 @@ use sealwright::features::events::Type;
 use sealwright::features::keys::Period;
 use sealwright::features::orgs::{ExposurePolicy, Plan};
 use sealwright::features::people::{Algorithm, Permissions, Role};
+use sealwright::features::relays;
 use sealwright::features::suppressions;
 use sealwright::features::webhooks::{self, DeliveryStatus, Health};
 use sealwright::mode::Mode;
@@ -178,6 +179,11 @@ fn every_enum_is_the_list_of_its_type() {
         ("Prefix", names(&["le", "mp"])),
         ("RatePeriod", names(&Period::ALL.map(Period::name))),
         ("RecipientKind", names(&Kind::ALL.map(Kind::name))),
+        ("RelayProvider", names(&relays::Kind::ALL.map(relays::Kind::name))),
+        (
+            "RelayStatus",
+            names(&relays::Status::ALL.map(relays::Status::name)),
+        ),
         ("Role", names(&Role::ALL.map(Role::name))),
         ("SessionAlgorithm", names(&Algorithm::ALL.map(Algorithm::name))),
         (
@@ -311,6 +317,8 @@ on_both_engines! {
         let email = house.accepted(&house.email("ada@reader.example")).await;
         let parts = json!({"name": "Welcome", "html": "<p>Hello</p>", "text": "Hello"});
         let template = house.client.post("/v1/templates", &house.account.live, &parts).await.expect(201);
+        let relay = json!({"name": "kept", "provider": "resend", "credentials": {"apiKey": "re_1"}});
+        let relay = house.client.post("/v1/relays", &house.account.live, &relay).await.expect(201);
         let document = told();
         let mut tried = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
@@ -323,6 +331,7 @@ on_both_engines! {
                 "/v1/domains/{id}" => domains["data"][0]["id"].as_str().unwrap(),
                 "/v1/emails/{id}" => email.as_str(),
                 "/v1/templates/{id}" => template["id"].as_str().unwrap(),
+                "/v1/relays/{id}" => relay["id"].as_str().unwrap(),
                 "/v1/settings" => "",
                 other => panic!("this test has nothing at {other} to change"),
             };
@@ -345,7 +354,7 @@ on_both_engines! {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 7 + 4 + 6 + 1 + 1 + 2);
+        assert_eq!(tried, 7 + 4 + 6 + 1 + 1 + 2 + 6);
         let kept = house.client.get(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap()), &house.account.live).await.expect(200);
         assert_eq!(kept["name"], "kept");
     }

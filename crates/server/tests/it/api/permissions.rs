@@ -107,6 +107,8 @@ on_both_engines! {
         let suppression = house.client.post("/v1/suppressions", &other.live, &suppression).await.expect(201);
         let template = serde_json::json!({"name": "Welcome", "text": "Hello"});
         let template = house.client.post("/v1/templates", &other.live, &template).await.expect(201);
+        let relay = serde_json::json!({"name": "theirs", "provider": "resend", "credentials": {"apiKey": "re_1"}});
+        let relay = house.client.post("/v1/relays", &other.live, &relay).await.expect(201);
         let domains = house.client.get("/v1/domains", &other.live).await.expect(200);
         let domain = domains["data"][0]["id"].as_str().unwrap();
         let tomorrow = house.clock.now().plus(std::time::Duration::from_secs(86_400)).rfc3339();
@@ -118,6 +120,7 @@ on_both_engines! {
                 "domains" => domain,
                 "suppressions" => suppression["id"].as_str().unwrap(),
                 "templates" => template["id"].as_str().unwrap(),
+                "relays" => relay["id"].as_str().unwrap(),
                 "webhooks" => hook["id"].as_str().unwrap(),
                 "session-issuers" => people.issuer.as_str(),
                 "members" => people.members[0].as_str(),

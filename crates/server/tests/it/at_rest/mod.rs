@@ -33,6 +33,8 @@ struct Scene {
     database: Option<Database>,
     sink: Sink,
     receiver: Receiver,
+    /// Where providers of relays are asked.
+    provider: Receiver,
     smtp: SocketAddr,
     _names: NameServer,
     /// Rows, keys and certificates.
@@ -50,7 +52,10 @@ impl Scene {
             Engine::Sqlite => None,
             Engine::Postgres => Some(Database::create().await),
         };
-        let receiver = Receiver::start(&authority).await;
+        let (receiver, provider) = (
+            Receiver::start(&authority).await,
+            Receiver::start(&authority).await,
+        );
         let here = Ipv4Addr::LOCALHOST;
         let sink = Sink::start(SocketAddr::from((here, 0)), SinkOptions::default()).unwrap();
         // The DNS is really asked, because a resolver logs too.
@@ -73,6 +78,7 @@ impl Scene {
             ("net.name_servers", names.address.to_string()),
             ("log.filter", "trace".to_owned()),
             ("smtp.listen", smtp.to_string()),
+            ("relays.base_url", provider.url("")),
         ] {
             settings.push((key.to_owned(), value));
         }
@@ -82,6 +88,7 @@ impl Scene {
             database,
             sink,
             receiver,
+            provider,
             smtp,
             _names: names,
             data,
@@ -139,6 +146,21 @@ impl Scene {
             json!({"url": self.receiver.url(&format!("/{}", canaries.of("webhook path"))), "events": ["*"]});
         let created = client.post("/v1/webhooks", &key, &hook).await.expect(201);
         canaries.add_secret("webhook secret", created["secret"].as_str().unwrap());
+        canaries.add_secret(
+            "relay credential",
+            &["re", "not", "to", "be", "read", "anywhere"].join("-"),
+        );
+        let relay = json!({"name": "r", "provider": "resend", "credentials": {"apiKey": canaries.secret("relay credential")}});
+        let relay = client.post("/v1/relays", &key, &relay).await.expect(201);
+        let trial = format!("/v1/relays/{}/test", relay["id"].as_str().unwrap());
+        let trial = client.call(Method::POST, &trial, &key, "").await.expect(200);
+        assert_eq!(trial["ok"], true);
+        let asked = self.provider.hooks();
+        assert!(
+            asked[0]
+                .header("authorization")
+                .ends_with(canaries.secret("relay credential"))
+        );
         let reply = post(client, &key, canaries).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         let path = format!("/v1/emails/{}", reply.json()["id"].as_str().unwrap());

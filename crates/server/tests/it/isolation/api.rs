@@ -17,6 +17,7 @@ on_both_engines! {
                 format!("/v1/members/{}", foreign.member),
                 format!("/v1/suppressions/{}", foreign.suppression),
                 format!("/v1/templates/{}", foreign.template),
+                format!("/v1/relays/{}", foreign.relay),
             ] {
                 assert_eq!(house.client.get(&path, key).await.refusal(404).0, "not_found", "{path}");
             }
@@ -27,6 +28,7 @@ on_both_engines! {
                 format!("/v1/members/{}", foreign.member),
                 format!("/v1/suppressions/{}", foreign.suppression),
                 format!("/v1/templates/{}", foreign.template),
+                format!("/v1/relays/{}", foreign.relay),
             ] {
                 assert_eq!(house.client.delete(&path, key).await.refusal(404).0, "not_found");
             }
@@ -64,7 +66,10 @@ on_both_engines! {
             let list = house.client.get("/v1/emails?to=ada@reader.example", key).await.expect(200);
             assert_eq!(list["data"][0]["id"], own.email);
             assert_eq!(list["totalCount"], 1);
-            for (path, own) in [("/v1/webhooks", &own.webhook), ("/v1/suppressions", &own.suppression), ("/v1/templates", &own.template)] {
+            for (path, own) in [
+                ("/v1/webhooks", &own.webhook), ("/v1/suppressions", &own.suppression), ("/v1/templates", &own.template),
+                ("/v1/relays", &own.relay),
+            ] {
                 let list = house.client.get(path, key).await.expect(200);
                 assert_eq!((&list["totalCount"], &list["data"][0]["id"]), (&1.into(), &own.as_str().into()));
             }

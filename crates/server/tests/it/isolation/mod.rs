@@ -32,6 +32,7 @@ struct Owned {
     member: String,
     suppression: String,
     template: String,
+    relay: String,
 }
 
 impl Neighbours {
@@ -65,6 +66,12 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
     let suppression = house
         .client
         .post("/v1/suppressions", &account.live, &suppression)
+        .await
+        .expect(201);
+    let relay = json!({"name": "shared", "provider": "resend", "credentials": {"apiKey": "re_shared"}});
+    let relay = house
+        .client
+        .post("/v1/relays", &account.live, &relay)
         .await
         .expect(201);
     let hook =
@@ -105,6 +112,7 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
         member: member["id"].as_str().unwrap().to_owned(),
         suppression: suppression["id"].as_str().unwrap().to_owned(),
         template: template["id"].as_str().unwrap().to_owned(),
+        relay: relay["id"].as_str().unwrap().to_owned(),
     }
 }
 
