@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::entry::api;
 use crate::entry::edge::TlsSettingError;
 use crate::features::delivery::wire::{Timeouts, TlsMode};
-use crate::features::delivery::{self, Delivery};
+use crate::features::delivery::{self, Delivery, Relaying};
 use crate::features::domains::{self, Checks};
 use crate::features::emails::Fresh;
 use crate::features::keys::Ages;
@@ -510,7 +510,8 @@ fn delivery(
     net: &Net,
 ) -> Result<Arc<Delivery>, StartError> {
     let options = delivery_options(config)?;
-    let delivery = Delivery::new(platform.clone(), options, Arc::clone(fresh), net);
+    let relaying = Relaying::new(net.http.clone(), relay_base(config)?);
+    let delivery = Delivery::new(platform.clone(), options, Arc::clone(fresh), net, relaying);
     Ok(delivery.map_err(|error| TlsSettingError::Pair(error.to_string()))?)
 }
 

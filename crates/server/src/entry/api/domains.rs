@@ -5,7 +5,7 @@ use super::page::{Deleted, List};
 use super::word::Word;
 use super::{Answered, Api, Created, Problem};
 use crate::clock::Timestamp;
-use crate::features::domains::{self, Change, Domain, RecordPurpose, RecordType, Shows, Status, Tls};
+use crate::features::domains::{self, Domain, RecordPurpose, RecordType, Route, Shows, Status, Tls};
 use crate::id::{DomainId, Id as _};
 use aide::OperationOutput;
 use aide::generate::GenContext;
@@ -110,6 +110,8 @@ pub(super) struct Shown {
     ed25519: bool,
     /// How its mail has to travel.
     tls: Word<Tls>,
+    /// Which way its mail leaves.
+    route: Word<Route>,
     /// The selector that signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     dkim_selector: Option<String>,
@@ -142,6 +144,7 @@ impl Shown {
             dmarc_policy: domain.dmarc_policy(),
             ed25519: domain.has_ed25519,
             tls: Word(domain.tls),
+            route: Word(domain.route),
             dkim_selector: signing.map(|key| key.selector.clone()),
             dkim_rotated_at: time(signing.and_then(|key| key.signing_since)),
             verified_at: time(domain.verified_at),
@@ -167,9 +170,9 @@ pub(super) async fn create(
     let mut added = domains::add(&api.platform, &caller, &new.name).await?;
     // Nothing can be sent from it before it is verified.
     if let Some(tls) = new.tls.filter(|tls| tls.0 != added.tls) {
-        let change = Change {
+        let change = domains::Change {
             tls: Some(tls.0),
-            ..Change::default()
+            ..domains::Change::default()
         };
         added = domains::change(&api.platform, &caller, &added.id, change).await?;
     }
@@ -235,6 +238,10 @@ pub(super) struct DomainChange {
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "Word<Tls>")]
     tls: Option<Word<Tls>>,
+    /// Which way its mail leaves: to its recipients' hosts, or through your relays. It holds within a minute.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Word<Route>")]
+    route: Option<Word<Route>>,
 }
 
 pub(super) async fn change(
@@ -243,16 +250,12 @@ pub(super) async fn change(
     PathId(id): PathId<DomainId>,
     change: Body<DomainChange>,
 ) -> Result<Json<Shown>, Problem> {
-    let domain = domains::change(
-        &api.platform,
-        &caller,
-        &id,
-        Change {
-            has_ed25519: change.ed25519,
-            tls: change.tls.map(|tls| tls.0),
-        },
-    )
-    .await?;
+    let wanted = domains::Change {
+        ed25519: change.ed25519,
+        tls: change.tls.map(|tls| tls.0),
+        route: change.route.map(|route| route.0),
+    };
+    let domain = domains::change(&api.platform, &caller, &id, wanted).await?;
     let complete = domains::complete(&api.platform, &caller.org, domain).await?;
     Ok(Json(Shown::of(&api, &complete)))
 }

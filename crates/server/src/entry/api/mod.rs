@@ -114,7 +114,7 @@ fn domain_routes(table: Table) -> Table {
         .post("/v1/domains", "createDomain", create, "Add a sending domain", domains::create)
         .get("/v1/domains", "listDomains", read, "List sending domains, newest first", domains::list)
         .get("/v1/domains/{id}", "getDomain", read, "Show a domain with its records", domains::get)
-        .patch("/v1/domains/{id}", "updateDomain", update, "Change how a domain signs", domains::change)
+        .patch("/v1/domains/{id}", "updateDomain", update, "Change how a domain signs and which way its mail leaves", domains::change)
         .delete("/v1/domains/{id}", "deleteDomain", delete, "Take a domain away", domains::delete)
         .post("/v1/domains/{id}/verify", "verifyDomain", update, verify, domains::verify)
         .post("/v1/domains/{id}/rotate-dkim", "rotateDkim", update, rotate, domains::rotate)

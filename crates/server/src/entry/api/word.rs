@@ -87,6 +87,7 @@ spoken! {
     AttemptState = "AttemptState";
     Category = "BounceCategory";
     DeliveryStatus = "WebhookDeliveryStatus";
+    domains::Route = "DomainRoute";
     domains::Status = "DomainStatus";
     ExposurePolicy = "KeyExposurePolicy";
     Health = "WebhookStatus";

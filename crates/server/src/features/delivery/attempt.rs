@@ -3,6 +3,7 @@
 use super::Delivery;
 use super::exchange::{Exchange, Fate};
 use super::facts::{self, Facts, Told};
+use super::ways::{Answered, Way, still_in_doubt};
 use super::{schedule, simulate};
 use crate::clock::Timestamp;
 use crate::features::emails::{
@@ -29,6 +30,8 @@ pub(super) enum AttemptError {
     Vault(#[from] VaultError),
     #[error(transparent)]
     Domain(#[from] crate::features::domains::DomainError),
+    #[error(transparent)]
+    Relay(#[from] crate::features::relays::RelayError),
     #[error("{0}")]
     Other(&'static str),
 }
@@ -55,6 +58,10 @@ pub(super) struct Work {
     pub(super) email: EmailId,
     pub(super) mailed: Mailed,
     pub(super) attempt: NewAttempt,
+    /// The way that may have taken it in an earlier attempt.
+    pub(super) doubt: Option<Way>,
+    /// The way that was tried last in this one.
+    pub(super) tried: Option<(Way, Answered)>,
     /// Why it must not leave at all.
     refusal: Option<&'static str>,
 }
@@ -130,6 +137,8 @@ impl Delivery {
             email,
             mailed,
             attempt,
+            doubt: Way::in_doubt(job.started_attempt.is_some(), job.started_via.as_deref()),
+            tried: None,
             refusal,
         })))
     }
@@ -238,6 +247,8 @@ impl Delivery {
             .fates
             .iter()
             .any(|fate| matches!(fate, Fate::Held { .. }));
+        let tried = work.tried.as_ref().map(|(way, answered)| (way, *answered));
+        let doubt = still_in_doubt(work.doubt.as_ref(), tried);
         let unit = {
             let outcome = Arc::clone(&outcome);
             async move |tx: &OrgTx| {
@@ -251,7 +262,10 @@ impl Delivery {
                 // The fence first: run again after an unknown commit, the unit must stop here and not at a row that it wrote.
                 match next {
                     _ if is_held => jobs::park(tx, &job, outcome.at).await?,
-                    Some(due_at) if outcome.attempt.is_some() => jobs::postpone(tx, &job, due_at).await?,
+                    Some(due_at) if outcome.attempt.is_some() => {
+                        let via = doubt.as_ref().map(Way::word);
+                        jobs::postpone_in_doubt(tx, &job, due_at, via).await?;
+                    }
                     // Nothing was tried, so the next attempt keeps its number.
                     Some(due_at) => jobs::put_back(tx, &job, due_at).await?,
                     None => jobs::finish(tx, &job).await?,
@@ -315,7 +329,8 @@ impl Delivery {
 
     /// The unit that marks an attempt as started; the dot may leave once it is committed. Whoever is suppressed by then is not written to:
     /// asked here, because no later moment is left to ask at.
-    pub(super) async fn mark_started(&self, work: &Work) -> Result<(), NotStarted> {
+    pub(super) async fn mark_started(&self, work: &Work, way: &Way) -> Result<(), NotStarted> {
+        let via = way.word().to_owned();
         let (job, attempt, mode) = (work.job.clone(), work.attempt.clone(), work.mailed.mode);
         let indexes: Vec<_> = work.open().map(|open| open.address_index.clone()).collect();
         let unit = async move |tx: &OrgTx| {
@@ -324,7 +339,7 @@ impl Delivery {
             if !suppressed.is_empty() {
                 return Err(NotStarted::Suppressed(suppressed));
             }
-            jobs::start(tx, &job, attempt.id.as_str()).await?;
+            jobs::start(tx, &job, attempt.id.as_str(), &via).await?;
             Ok(emails::start_attempt(tx, &attempt).await?)
         };
         self.platform

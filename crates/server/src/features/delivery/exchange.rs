@@ -6,6 +6,7 @@ use super::lint::Finding;
 use super::pool::Lent;
 use super::route::{Candidate, Route};
 use super::signing::body_start;
+use super::ways::Way;
 use super::wire::{Envelope, Step, TlsFacts, WireFailure};
 use super::{Delivery, facts};
 use crate::features::alerts::{self, Alert};
@@ -156,7 +157,7 @@ enum Talk {
 }
 
 /// How the talk with all hosts ended.
-type Talked = Result<Exchange, BTreeMap<Vec<u8>, Type>>;
+pub(super) type Talked = Result<Exchange, BTreeMap<Vec<u8>, Type>>;
 
 impl Delivery {
     /// Talks until there is an answer for everybody. When somebody is suppressed during the talk, it is broken off and begun anew without.
@@ -169,7 +170,7 @@ impl Delivery {
                     let reason = "the content was forgotten before it could be delivered".to_owned();
                     Ok(Exchange::of_all(count, &Fate::Failed { reason }))
                 }
-                (_, Some(message)) => self.talk_about(work, message).await?,
+                (_, Some(message)) => self.leave(work, message).await?,
             };
             match talked {
                 Ok(exchange) => return Ok(exchange.with_suppressed(&work.mailed.recipients)),
@@ -178,7 +179,8 @@ impl Delivery {
         }
     }
 
-    async fn talk_about(&self, work: &Work, message: &Arc<[u8]>) -> Result<Talked, AttemptError> {
+    /// The talk with the destination's own hosts.
+    pub(super) async fn talk_about(&self, work: &Work, message: &Arc<[u8]>) -> Result<Talked, AttemptError> {
         let mailboxes = envelope_addresses(work.open())?;
         let domain = mailboxes.first().map(|mailbox| mailbox.address.domain().clone());
         let domain = domain.ok_or(AttemptError::Other("a delivery without recipients"))?;
@@ -219,7 +221,7 @@ impl Delivery {
     }
 
     /// Our own check found a fault in what was about to leave, so nothing did.
-    async fn held(&self, work: &Work, finding: &Finding) -> Exchange {
+    pub(super) async fn held(&self, work: &Work, finding: &Finding) -> Exchange {
         let kind = finding.kind();
         self.platform
             .metrics
@@ -294,7 +296,7 @@ impl Delivery {
             let was_kept = lent.was_kept;
             let sent = lent
                 .connection
-                .send(envelope, parts, self.mark_started(work))
+                .send(envelope, parts, self.mark_started(work, &Way::Direct))
                 .await;
             let transaction = match sent {
                 Ok(transaction) => transaction,
@@ -313,7 +315,7 @@ impl Delivery {
     }
 
     /// The mark could not be made, so the dot did not leave. A lost lease is somebody else's now; a store that fails defers.
-    fn not_marked(&self, work: &Work, error: &JobError) -> Exchange {
+    pub(super) fn not_marked(&self, work: &Work, error: &JobError) -> Exchange {
         let is_lost = matches!(error, JobError::LeaseLost);
         tracing::warn!(email = %work.email, %error, "an attempt could not be marked as started; nothing was sent");
         let fate = Fate::deferred("the attempt could not be recorded, so it was not made");

@@ -6,8 +6,9 @@
 //! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
 //!
 //! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which
-//! hosts), `transport` (what is guaranteed on the way to them), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP
-//! driver). `queue` is the operator's view of what waits. Not here yet: TLS reports, relays.
+//! hosts), `transport` (what is guaranteed on the way to them), `ways` and `relaying` (through relays instead, and when another way may be
+//! tried), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP driver). `queue` is the operator's view of what waits.
+//! Not here yet: TLS reports.
 
 mod attempt;
 mod dispatch;
@@ -19,17 +20,20 @@ mod lint;
 mod pool;
 mod providers;
 mod queue;
+mod relaying;
 mod returning;
 mod route;
 mod schedule;
 mod signing;
 mod simulate;
 mod transport;
+mod ways;
 pub mod wire;
 
 pub use lint::{Expected, Finding, Verifier, lint, verdict as dkim_verdict};
 pub use providers::Providers;
 pub use queue::{Change, Changed, Chosen, Destination, Queue, QueueError};
+pub use relaying::Relaying;
 pub use returning::Returning;
 pub use sealwright_mail::smtp::Category;
 pub use transport::STATEMENTS;
@@ -98,6 +102,7 @@ pub struct Delivery {
     transport: transport::Transport,
     dns: Dns,
     guard: Guard,
+    relaying: Relaying,
 }
 
 impl Delivery {
@@ -110,6 +115,7 @@ impl Delivery {
         options: Options,
         fresh: Arc<Fresh>,
         net: &Net,
+        relaying: Relaying,
     ) -> Result<Arc<Self>, rustls::Error> {
         Ok(Arc::new(Self {
             pool: pool::Pool::new(&options, platform.clock.clone())?,
@@ -122,6 +128,7 @@ impl Delivery {
             fresh,
             dns: net.dns.clone(),
             guard: net.guard.clone(),
+            relaying,
         }))
     }
 

@@ -1,14 +1,15 @@
 //! Shows, lists, changes and deletes domains.
 
 use super::check::PURGED_AFTER;
-use super::{Domain, DomainError, Names, Status, Tls, store};
+use super::{Domain, DomainError, Names, Route, Status, Tls, store};
+use crate::clock::Timestamp;
 use crate::features::audit::{self, Act};
 use crate::features::keys::Caller;
 use crate::features::orgs;
 use crate::id::{DomainId, Id as _, OrgId};
 use crate::platform::Platform;
 use crate::platform::jobs::{self, Kind};
-use crate::platform::store::OrgTx;
+use crate::platform::store::{OrgTx, StoreError};
 use serde::Serialize;
 
 /// One domain with its keys.
@@ -57,29 +58,28 @@ pub async fn list(
     })
 }
 
-/// What is to be different; what is `None` stays.
+/// What is to change; what is `None` stays.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Change {
-    /// A second signature by Ed25519, or none. Its keys are made at the next look, and the first signs once the DNS shows it.
-    pub has_ed25519: Option<bool>,
+    /// Whether mail bears a second signature by Ed25519. Its keys are made at the next look, and the first signs once the DNS shows it.
+    pub ed25519: Option<bool>,
     /// How mail that is accepted from now on has to travel.
     pub tls: Option<Tls>,
+    /// Which way mail leaves.
+    pub route: Option<Route>,
 }
 
 #[derive(Serialize)]
 struct Changed {
-    #[serde(skip_serializing_if = "is_unchanged")]
-    ed25519: [bool; 2],
-    #[serde(skip_serializing_if = "is_unchanged")]
-    tls: [&'static str; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ed25519: Option<[bool; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<[&'static str; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<[&'static str; 2]>,
 }
 
-fn is_unchanged<T: PartialEq>([old, new]: &[T; 2]) -> bool {
-    old == new
-}
-
-/// Changes how a domain signs and how its mail travels; what stays as it is costs nothing. Keys for Ed25519 are made at the next look, and the
-/// first signs once the DNS shows it.
+/// Changes how a domain's mail is signed, how it travels, and which way it leaves; what stays as it is costs nothing.
 pub async fn change(
     platform: &Platform,
     caller: &Caller,
@@ -87,9 +87,10 @@ pub async fn change(
     change: Change,
 ) -> Result<Domain, DomainError> {
     let old = get(platform, &caller.org, id).await?;
-    let has_ed25519 = change.has_ed25519.unwrap_or(old.has_ed25519);
-    let tls = change.tls.unwrap_or(old.tls);
-    if (has_ed25519, tls) == (old.has_ed25519, old.tls) {
+    let ed25519 = change.ed25519.filter(|has| *has != old.has_ed25519);
+    let tls = change.tls.filter(|tls| *tls != old.tls);
+    let route = change.route.filter(|route| *route != old.route);
+    if ed25519.is_none() && tls.is_none() && route.is_none() {
         return Ok(old);
     }
     let now = platform.clock.now();
@@ -99,21 +100,28 @@ pub async fn change(
         target: id.as_str(),
         origin: &caller.origin,
         detail: Changed {
-            ed25519: [old.has_ed25519, has_ed25519],
-            tls: [old.tls.name(), tls.name()],
+            ed25519: ed25519.map(|has| [old.has_ed25519, has]),
+            tls: tls.map(|tls| [old.tls.name(), tls.name()]),
+            route: route.map(|route| [old.route.name(), route.name()]),
         },
     };
     let entry = audit::prepare(&platform.vault.org(&caller.org).await?, now, act).await?;
     let unit = async move |tx: &OrgTx| -> Result<(), DomainError> {
         orgs::lock(tx).await?;
-        store::set_tls(tx, &old.id, tls).await?;
-        let is_turned = store::set_ed25519(tx, &old.id, has_ed25519).await?;
-        if is_turned && !has_ed25519 {
-            // What it signed before is still verified for as long as it is shown.
-            store::retire_ed25519(tx, &old.id, now).await?;
-            store::delete_waiting_ed25519(tx, &old.id).await?;
+        let mut is_changed = false;
+        if let Some(has) = ed25519 {
+            is_changed |= set_ed25519(tx, &old.id, has, now).await?;
         }
-        Ok(audit::record(tx, &entry).await?)
+        if let Some(tls) = tls {
+            is_changed |= store::set_tls(tx, &old.id, tls).await?;
+        }
+        if let Some(route) = route {
+            is_changed |= store::set_route(tx, &old.id, route).await?;
+        }
+        if is_changed {
+            audit::record(tx, &entry).await?;
+        }
+        Ok(())
     };
     platform
         .store
@@ -121,6 +129,19 @@ pub async fn change(
         .write("domain_change", unit)
         .await?;
     get(platform, &caller.org, id).await
+}
+
+/// `false` when it was so before.
+async fn set_ed25519(tx: &OrgTx, id: &DomainId, has: bool, now: Timestamp) -> Result<bool, StoreError> {
+    if !store::set_ed25519(tx, id, has).await? {
+        return Ok(false);
+    }
+    if !has {
+        // What it signed before is still verified for as long as it is shown.
+        store::retire_ed25519(tx, id, now).await?;
+        store::delete_waiting_ed25519(tx, id).await?;
+    }
+    Ok(true)
 }
 
 #[derive(Serialize)]

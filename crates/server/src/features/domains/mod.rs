@@ -90,6 +90,43 @@ impl Tls {
     }
 }
 
+/// Which way the mail of a domain leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// To the hosts of its recipients.
+    Direct,
+    /// Through relays.
+    Relay,
+    /// Directly, and through relays what is not taken so.
+    DirectThenRelay,
+    /// Through relays, and directly what none of them takes.
+    RelayThenDirect,
+}
+
+impl Route {
+    /// All routes.
+    pub const ALL: [Route; 4] = [
+        Self::Direct,
+        Self::Relay,
+        Self::DirectThenRelay,
+        Self::RelayThenDirect,
+    ];
+
+    /// The route as it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Relay => "relay",
+            Self::DirectThenRelay => "direct_then_relay",
+            Self::RelayThenDirect => "relay_then_direct",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|route| route.name() == text)
+    }
+}
+
 /// How a key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -170,6 +207,8 @@ pub struct Domain {
     pub has_ed25519: bool,
     /// How its mail has to travel.
     pub tls: Tls,
+    /// Which way its mail leaves.
+    pub route: Route,
     /// Its keys.
     pub keys: Vec<DkimKey>,
     /// When it was added.

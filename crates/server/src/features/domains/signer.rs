@@ -1,8 +1,8 @@
 //! What delivery needs of a domain for each message: its parsed DKIM keys, kept because parsing one costs as much as half a signature,
-//! and where bounces go.
+//! where bounces go, and which way the mail leaves.
 
 use super::records::{bounce_host, dkim_host};
-use super::{Algorithm, DomainError, RecordPurpose, Shows, keys, shows, store};
+use super::{Algorithm, DomainError, RecordPurpose, Route, Shows, keys, shows, store};
 use crate::clock::Timestamp;
 use crate::id::OrgId;
 use crate::platform::Platform;
@@ -39,6 +39,7 @@ struct Kept {
     terms: Vec<Term>,
     /// The DNS shows the record that brings bounces to us.
     has_return_path: bool,
+    route: Route,
     read_at: Timestamp,
 }
 
@@ -109,6 +110,11 @@ impl Signers {
         Ok(kept.has_return_path.then(|| bounce_host(domain.as_str())))
     }
 
+    /// Which way mail of a domain leaves: as it was set at most a minute ago.
+    pub async fn route(&self, platform: &Platform, org: &OrgId, domain: &Name) -> Result<Route, DomainError> {
+        Ok(self.kept(platform, org, domain).await?.route)
+    }
+
     async fn kept(&self, platform: &Platform, org: &OrgId, domain: &Name) -> Result<Arc<Kept>, DomainError> {
         let now = platform.clock.now();
         let place = (org.clone(), domain.as_str().to_owned());
@@ -121,7 +127,7 @@ impl Signers {
             let findings = store::findings(tx, &name).await?;
             Ok::<_, StoreError>((store::signing_keys(tx, &name).await?, findings))
         };
-        let (rows, findings) = platform.store.org(org).read("domain_signing_keys", unit).await?;
+        let (rows, (findings, route)) = platform.store.org(org).read("domain_signing_keys", unit).await?;
         let vault = platform.vault.org(org).await?;
         let unusable = |error: DkimError| DomainError::Key(error.to_string());
         let mut terms = Vec::with_capacity(rows.len());
@@ -146,6 +152,7 @@ impl Signers {
         let kept = Arc::new(Kept {
             terms,
             has_return_path: shows(&findings, RecordPurpose::ReturnPath) == Shows::Verified,
+            route,
             read_at: now,
         });
         let mut all = self.lock();

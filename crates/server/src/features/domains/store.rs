@@ -1,7 +1,7 @@
 //! The rows of domains and DKIM keys.
 
 use super::keys::NewKey;
-use super::{Algorithm, DkimKey, Domain, Finding, Status, Tls};
+use super::{Algorithm, DkimKey, Domain, Finding, Route, Status, Tls};
 use crate::clock::Timestamp;
 use crate::id::{DkimKeyId, DomainId, Id as _};
 use crate::platform::store::{
@@ -24,9 +24,11 @@ statements! {
     org KNOWN = "SELECT id, deleted_at FROM domains WHERE org_id = $1 AND name = $2";
     org COUNT_OF = "SELECT count(*) FROM domains WHERE org_id = $1 AND (status = $2 OR $2 IS NULL) AND deleted_at IS NULL";
     org STATUS = "SELECT status, tls FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
-    org GET = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, tls, created_at, deleted_at
+    org GET = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, tls, route, created_at,
+            deleted_at
         FROM domains WHERE org_id = $1 AND id = $2";
-    org LIST = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, tls, created_at, deleted_at
+    org LIST = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, tls, route, created_at,
+            deleted_at
         FROM domains WHERE org_id = $1 AND (status = $2 OR $2 IS NULL) AND deleted_at IS NULL
         AND ($3 = '' OR (created_at, id) < (SELECT created_at, id FROM domains WHERE org_id = $1 AND id = $3))
         ORDER BY created_at DESC, id DESC LIMIT $4";
@@ -36,7 +38,7 @@ statements! {
     org SIGNING_KEYS = "SELECT k.id, k.selector, k.algorithm, k.public_record, k.private_sealed, k.signing_since, k.retired_at FROM domains d
         JOIN dkim_keys k ON k.org_id = d.org_id AND k.domain_id = d.id
         WHERE d.org_id = $1 AND d.name = $2 AND k.signing_since IS NOT NULL ORDER BY k.algorithm DESC, k.signing_since DESC";
-    org FINDINGS = "SELECT findings FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
+    org FINDINGS = "SELECT findings, route FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
     org DELETE_KEY = "DELETE FROM dkim_keys WHERE org_id = $1 AND id = $2";
     org RETIRE = "UPDATE dkim_keys SET retired_at = $3 WHERE org_id = $1 AND id = $2 AND signing_since IS NOT NULL AND retired_at IS NULL";
     org RETIRE_ED25519 = "UPDATE dkim_keys SET retired_at = $3
@@ -47,7 +49,8 @@ statements! {
     org ASSUME = "UPDATE domains SET status = 'verified', verified_at = $3, missing_since = NULL, is_assumed = 1
         WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL";
     org SET_ED25519 = "UPDATE domains SET has_ed25519 = $3 WHERE org_id = $1 AND id = $2 AND has_ed25519 <> $3 AND deleted_at IS NULL";
-    org SET_TLS = "UPDATE domains SET tls = $3 WHERE org_id = $1 AND id = $2";
+    org SET_TLS = "UPDATE domains SET tls = $3 WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL";
+    org SET_ROUTE = "UPDATE domains SET route = $3 WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL";
     org MARK_DELETED = "UPDATE domains SET deleted_at = $3 WHERE org_id = $1 AND id = $2 AND deleted_at IS NULL";
     org DELETE_KEYS = "DELETE FROM dkim_keys WHERE org_id = $1 AND domain_id = $2";
     org DELETE = "DELETE FROM domains WHERE org_id = $1 AND id = $2 AND deleted_at IS NOT NULL";
@@ -147,6 +150,7 @@ fn read(row: Row) -> Result<Domain, StoreError> {
         is_assumed: row.next()?,
         has_ed25519: row.next()?,
         tls: Tls::parse(&row.next::<String>()?).ok_or_else(|| unfit(GET.text(), 9))?,
+        route: Route::parse(&row.next::<String>()?).ok_or_else(|| unfit(GET.text(), 10))?,
         keys: Vec::new(),
         created_at: row.next()?,
         deleted_at: row.next()?,
@@ -230,13 +234,16 @@ pub(super) async fn signing_keys(tx: &OrgTx, name: &str) -> Result<Vec<SigningRo
     rows.into_iter().map(read).collect()
 }
 
-/// What the DNS shows of a domain; nothing of one that was deleted.
-pub(super) async fn findings(tx: &OrgTx, name: &str) -> Result<Vec<Finding>, StoreError> {
+/// What the DNS shows of a domain, and which way its mail leaves; nothing of one that was deleted, whose mail leaves directly.
+pub(super) async fn findings(tx: &OrgTx, name: &str) -> Result<(Vec<Finding>, Route), StoreError> {
     let Some(row) = tx.query_opt(&FINDINGS, params![name]).await? else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Route::Direct));
     };
+    let mut row = row.reader();
     // As in `read`.
-    Ok(serde_json::from_str(&row.reader().next::<String>()?).unwrap_or_default())
+    let findings = serde_json::from_str(&row.next::<String>()?).unwrap_or_default();
+    let route = Route::parse(&row.next::<String>()?).ok_or_else(|| unfit(FINDINGS.text(), 1))?;
+    Ok((findings, route))
 }
 
 pub(super) async fn delete_key(tx: &OrgTx, id: &DkimKeyId) -> Result<(), StoreError> {
@@ -270,8 +277,12 @@ pub(super) async fn set_ed25519(tx: &OrgTx, id: &DomainId, has: bool) -> Result<
     Ok(tx.execute(&SET_ED25519, params![id, has]).await? == 1)
 }
 
-pub(super) async fn set_tls(tx: &OrgTx, id: &DomainId, tls: Tls) -> Result<(), StoreError> {
-    tx.execute(&SET_TLS, params![id, tls.name()]).await.map(drop)
+pub(super) async fn set_tls(tx: &OrgTx, id: &DomainId, tls: Tls) -> Result<bool, StoreError> {
+    Ok(tx.execute(&SET_TLS, params![id, tls.name()]).await? == 1)
+}
+
+pub(super) async fn set_route(tx: &OrgTx, id: &DomainId, route: Route) -> Result<bool, StoreError> {
+    Ok(tx.execute(&SET_ROUTE, params![id, route.name()]).await? == 1)
 }
 
 pub(super) async fn mark_deleted(tx: &OrgTx, id: &DomainId, at: Timestamp) -> Result<bool, StoreError> {

@@ -140,6 +140,8 @@ pub struct Job {
     pub epoch: i64,
     /// An attempt that was started and never finished.
     pub started_attempt: Option<String>,
+    /// The way by which its effect may have happened, where there are several.
+    pub started_via: Option<Box<str>>,
     /// When it was added; of work that waits for a time of its own, that time.
     pub created_at: Timestamp,
 }
@@ -193,9 +195,9 @@ pub async fn reschedule(
     store::reschedule(tx, kind, reference, part, due_at, now).await
 }
 
-/// Marks that the job's effect may happen from now on.
-pub async fn start(tx: &OrgTx, job: &Job, attempt: &str) -> Result<(), JobError> {
-    fenced(store::start(tx, job, attempt).await?)
+/// Marks that the job's effect may happen from now on, and by which way.
+pub async fn start(tx: &OrgTx, job: &Job, attempt: &str, via: &str) -> Result<(), JobError> {
+    fenced(store::start(tx, job, attempt, via).await?)
 }
 
 /// Removes the job: its outcome is in the same commit.
@@ -205,7 +207,17 @@ pub async fn finish(tx: &OrgTx, job: &Job) -> Result<(), JobError> {
 
 /// Records that an attempt ended without finishing the job; it is due again at `due_at`.
 pub async fn postpone(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<(), JobError> {
-    fenced(store::postpone(tx, job, due_at).await?)
+    fenced(store::postpone(tx, job, due_at, None).await?)
+}
+
+/// The same for one whose effect may have happened by this way: the next attempt finds it in [`Job::started_via`].
+pub async fn postpone_in_doubt(
+    tx: &OrgTx,
+    job: &Job,
+    due_at: Timestamp,
+    via: Option<&str>,
+) -> Result<(), JobError> {
+    fenced(store::postpone(tx, job, due_at, via).await?)
 }
 
 /// Gives the lease back without having ended an attempt. A mark by [`start`] stays: the effect may have happened.
@@ -408,6 +420,7 @@ mod tests {
             attempt: 0,
             epoch,
             started_attempt: None,
+            started_via: None,
             created_at: Timestamp::from_micros(0),
         };
         let (held, leased) = (Held::default(), [Lease::of(&job(1)), Lease::of(&job(2))]);

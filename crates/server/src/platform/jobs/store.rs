@@ -14,11 +14,13 @@ statements! {
     /// The lease of whoever works on it is lost, so that nothing of what was planned before is written.
     org RESCHEDULE = "INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (org_id, kind, ref, part) DO UPDATE SET due_at = excluded.due_at, lease_owner = NULL, started_attempt = NULL,
-            epoch = jobs.epoch + 1";
-    org START = "UPDATE jobs SET started_attempt = $6 WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+            started_via = NULL, epoch = jobs.epoch + 1";
+    org START = "UPDATE jobs SET started_attempt = $6, started_via = $7
+        WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     org FINISH = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     /// The epoch moves too: when this commit's outcome is unknown, trying again finds that it went through.
-    org POSTPONE = "UPDATE jobs SET lease_owner = NULL, started_attempt = NULL, due_at = $6, attempt = attempt + 1, epoch = epoch + 1
+    org POSTPONE = "UPDATE jobs SET lease_owner = NULL, started_attempt = NULL, started_via = $7, due_at = $6, attempt = attempt + 1,
+            epoch = epoch + 1
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     /// Keeps the mark: whoever leases the job next has to know that its effect may have happened.
     org PUT_BACK = "UPDATE jobs SET lease_owner = NULL, due_at = $6, epoch = epoch + 1
@@ -47,13 +49,14 @@ statements! {
         sqlite "UPDATE jobs SET lease_owner = $1, epoch = epoch + 1
             WHERE rowid IN (SELECT rowid FROM jobs WHERE kind = $2 AND priority = $5 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $3
                 ORDER BY due_at LIMIT $4)
-            RETURNING org_id, ref, part, priority, attempt, epoch, started_attempt, created_at"
+            RETURNING org_id, ref, part, priority, attempt, epoch, started_attempt, started_via, created_at"
         postgres "WITH due AS (
                 SELECT org_id, kind, ref, part FROM jobs WHERE kind = $2 AND priority = $5 AND lease_owner IS NULL AND held_at IS NULL AND due_at <= $3
                 ORDER BY due_at LIMIT $4 FOR UPDATE SKIP LOCKED)
             UPDATE jobs SET lease_owner = $1, epoch = epoch + 1 FROM due
             WHERE jobs.org_id = due.org_id AND jobs.kind = due.kind AND jobs.ref = due.ref AND jobs.part = due.part
-            RETURNING jobs.org_id, jobs.ref, jobs.part, jobs.priority, jobs.attempt, jobs.epoch, jobs.started_attempt, jobs.created_at";
+            RETURNING jobs.org_id, jobs.ref, jobs.part, jobs.priority, jobs.attempt, jobs.epoch, jobs.started_attempt, jobs.started_via,
+                jobs.created_at";
     /// Liveness is judged by one clock: that of the only process, or that of the database, never by two machines' clocks.
     /// $1 node, $2 microseconds it is alive for, $3 now by this process's clock, which PostgreSQL is told and does not use.
     system ALIVE =
@@ -128,10 +131,10 @@ pub(super) async fn reschedule(
         .map(drop)
 }
 
-pub(super) async fn start(tx: &OrgTx, job: &Job, attempt: &str) -> Result<u64, StoreError> {
+pub(super) async fn start(tx: &OrgTx, job: &Job, attempt: &str, via: &str) -> Result<u64, StoreError> {
     tx.execute(
         &START,
-        params![job.kind.name(), &job.reference, job.part, job.epoch, attempt],
+        params![job.kind.name(), &job.reference, job.part, job.epoch, attempt, via],
     )
     .await
 }
@@ -144,10 +147,16 @@ pub(super) async fn finish(tx: &OrgTx, job: &Job) -> Result<u64, StoreError> {
     .await
 }
 
-pub(super) async fn postpone(tx: &OrgTx, job: &Job, due_at: Timestamp) -> Result<u64, StoreError> {
+pub(super) async fn postpone(
+    tx: &OrgTx,
+    job: &Job,
+    due_at: Timestamp,
+    via: Option<&str>,
+) -> Result<u64, StoreError> {
+    let via = via.map(str::to_owned);
     tx.execute(
         &POSTPONE,
-        params![job.kind.name(), &job.reference, job.part, job.epoch, due_at],
+        params![job.kind.name(), &job.reference, job.part, job.epoch, due_at, via],
     )
     .await
 }
@@ -402,6 +411,7 @@ fn job(kind: Kind, row: Row) -> Result<Job, StoreError> {
         attempt: row.next()?,
         epoch: row.next()?,
         started_attempt: row.next()?,
+        started_via: row.next::<Option<String>>()?.map(String::into_boxed_str),
         created_at: row.next()?,
     })
 }

@@ -74,6 +74,7 @@ impl Schema {
             migration!("data", "0014_streams"),
             migration!("data", "0015_templates"),
             migration!("data", "0016_relays"),
+            migration!("data", "0017_routes"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

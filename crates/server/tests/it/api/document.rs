@@ -161,6 +161,10 @@ fn every_enum_is_the_list_of_its_type() {
         ("DnsRecordType", names(&RecordType::ALL.map(RecordType::name))),
         ("DomainKind", names(&["sending"])),
         (
+            "DomainRoute",
+            names(&domains::Route::ALL.map(domains::Route::name)),
+        ),
+        (
             "DomainStatus",
             names(&domains::Status::ALL.map(domains::Status::name)),
         ),
@@ -354,7 +358,7 @@ on_both_engines! {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 7 + 4 + 6 + 1 + 1 + 2 + 6);
+        assert_eq!(tried, 7 + 4 + 6 + 1 + 1 + 3 + 6);
         let kept = house.client.get(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap()), &house.account.live).await.expect(200);
         assert_eq!(kept["name"], "kept");
     }
