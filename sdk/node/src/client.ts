@@ -5,6 +5,7 @@ import type { KeyMode, Permission } from './resources/api-keys.js';
 import { Domains } from './resources/domains.js';
 import { Emails } from './resources/emails.js';
 import type { EmailDefaults } from './resources/emails.js';
+import { Relays } from './resources/relays.js';
 import { Secrets } from './resources/secrets.js';
 import { Settings } from './resources/settings.js';
 import { Suppressions } from './resources/suppressions.js';
@@ -34,6 +35,8 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
   /** Say who is not to be written to, and see who is not. */
   readonly suppressions: Suppressions;
   readonly templates: Templates;
+  /** Send through accounts at other providers. */
+  readonly relays: Relays;
   /** Manage the endpoints that events are delivered to. */
   readonly webhooks: Webhooks;
   /** Make, change, rotate and delete API keys. */
@@ -54,6 +57,7 @@ export class Sealwright<Defaults extends EmailDefaults = object> {
     this.domains = new Domains(this.#transport);
     this.suppressions = new Suppressions(this.#transport);
     this.templates = new Templates(this.#transport);
+    this.relays = new Relays(this.#transport);
     this.webhooks = new Webhooks(this.#transport);
     this.apiKeys = new ApiKeys(this.#transport);
     this.settings = new Settings(this.#transport);

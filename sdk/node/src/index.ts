@@ -24,6 +24,7 @@ export type * from './resources/emails.js';
 export type * from './resources/secrets.js';
 export type * from './resources/settings.js';
 export type * from './resources/usage.js';
+export type * from './resources/relays.js';
 export type * from './resources/suppressions.js';
 export type * from './resources/templates.js';
 export type * from './resources/webhooks.js';

@@ -19,6 +19,7 @@ describe('ids', () => {
       domains: ['get', 'update', 'verify', 'delete', 'rotateDkim', 'dns'],
       suppressions: ['get', 'delete'],
       templates: ['get', 'update', 'delete', 'render'],
+      relays: ['get', 'update', 'test', 'delete'],
       webhooks: ['get', 'delete'],
       apiKeys: ['get', 'update', 'delete', 'rotate'],
     };
@@ -38,6 +39,37 @@ test('the attempts of a message are read as a list', async (t) => {
   assert.deepEqual([...attempts], [attempt]);
   assert.equal(await attempts.nextPage(), undefined);
   assert.deepEqual(wire(server), [['GET /v1/emails/email_1/attempts']]);
+});
+
+test('relays are added, read, listed, changed, tried and deleted', async (t) => {
+  const relay = { id: 'rel_1', object: 'relay', name: 'Reserve', provider: 'resend', priority: 10, weight: 1, domains: [], enabled: true };
+  const { client, server } = await clientOf(t, [
+    { status: 201, body: relay },
+    { body: relay },
+    { body: { object: 'list', data: [relay], hasMore: true, totalCount: 2 } },
+    { body: { object: 'list', data: [{ ...relay, id: 'rel_0' }], hasMore: false, totalCount: 2 } },
+    { body: { ...relay, weight: 3 } },
+    { body: { id: 'rel_1', object: 'relay_test', ok: true, message: 'the provider takes the credentials' } },
+    { body: { id: 'rel_1', object: 'relay', deleted: true } },
+  ]);
+  const draft = { name: 'Reserve', provider: 'resend', credentials: { apiKey: 're_1' } };
+  assert.deepEqual(await client.relays.create(draft), relay);
+  assert.deepEqual(await client.relays.get('rel_1'), relay);
+  const walked = [];
+  for await (const { id } of client.relays.iterate({ limit: 1 })) walked.push(id);
+  assert.deepEqual(walked, ['rel_1', 'rel_0']);
+  assert.equal((await client.relays.update('rel_1', { weight: 3 })).weight, 3);
+  assert.equal((await client.relays.test('rel_1')).ok, true);
+  assert.equal((await client.relays.delete('rel_1')).deleted, true);
+  assert.deepEqual(wire(server), [
+    ['POST /v1/relays', draft],
+    ['GET /v1/relays/rel_1'],
+    ['GET /v1/relays?limit=1'],
+    ['GET /v1/relays?limit=1&starting_after=rel_1'],
+    ['PATCH /v1/relays/rel_1', { weight: 3 }],
+    ['POST /v1/relays/rel_1/test'],
+    ['DELETE /v1/relays/rel_1'],
+  ]);
 });
 
 describe('domains', () => {

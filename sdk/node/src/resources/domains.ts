@@ -34,6 +34,9 @@ export interface DnsRecord {
   advice?: string | null;
 }
 
+/** Which way mail of a domain leaves: to its recipients' hosts, or through relays. */
+export type DomainRoute = 'direct' | 'relay' | 'direct_then_relay' | 'relay_then_direct';
+
 /** A domain to add. */
 export interface DomainDraft {
   /** Such as `example.com` or `mail.example.com`. Subdomains count apart. */
@@ -47,6 +50,8 @@ export interface DomainDraft {
 export interface DomainChange {
   /** Whether mail bears a second signature, by Ed25519. It needs three further records. */
   ed25519?: boolean | undefined;
+  /** Which way its mail leaves. It holds within a minute. */
+  route?: DomainRoute | undefined;
 }
 
 /** A sending domain with its records. */
@@ -66,6 +71,7 @@ export interface Domain {
   /** `none`, `quarantine` or `reject`, as published for the domain or above it. */
   dmarcPolicy?: string | null;
   ed25519: boolean;
+  route: DomainRoute;
   /** The selector that signs, and since when. */
   dkimSelector?: string | null;
   dkimRotatedAt?: string | null;
@@ -135,7 +141,7 @@ export class Domains {
     return iterate((page: DomainQuery) => this.list(page, options), query);
   }
 
-  /** Changes how mail of the domain is signed. */
+  /** Changes how mail of the domain is signed, and which way it leaves. */
   async update(id: string, change: DomainChange, options: CallOptions = {}): Promise<Domain> {
     requireObject(change, 'domains.update', 'change');
     checkCallOptions(options, 'domains.update');
