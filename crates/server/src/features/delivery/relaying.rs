@@ -1,10 +1,10 @@
 //! Mail that may leave through relays: asks one way after the other, as far as [`super::ways`] allows it.
 
-use super::Delivery;
 use super::attempt::{AttemptError, NotStarted, Work, envelope_addresses};
 use super::exchange::{Exchange, Fate, Talked};
 use super::ways::{Answered, Way, Ways};
 use super::wire::Step;
+use super::{Delivery, schedule};
 use crate::clock::Timestamp;
 use crate::features::domains::Route;
 use crate::features::relays::{self, Candidate, Provider, RelayMail, Said, Verdict};
@@ -167,6 +167,7 @@ impl Delivery {
         let verdict = verdict(provider.as_ref(), &answer);
         self.note(work, candidate, &verdict).await;
         let (fate, answered) = fate_of(&verdict, to.len());
+        let fate = no_sooner(fate, schedule::after(&work.attempt));
         let mut exchange = Exchange::of_all(to.len(), &fate);
         exchange.is_in_doubt = answered == Answered::InDoubt;
         exchange.host = host;
@@ -184,7 +185,6 @@ impl Delivery {
             Verdict::Broken { .. } => false,
             Verdict::Later { .. } | Verdict::Unfit { .. } | Verdict::Refused { .. } => return,
             Verdict::Unknown { .. } => {
-                self.platform.metrics.in_doubt.inc();
                 tracing::warn!(email = %work.email, %relay, kind, "a relay may have taken a mail; only it is asked again");
                 return;
             }
@@ -239,6 +239,17 @@ fn fate_of(verdict: &Verdict, recipients: usize) -> (Fate, Answered) {
             };
             (fate, Answered::Done)
         }
+    }
+}
+
+/// A provider may ask for a longer wait than the schedule's, and for no shorter one: many short ones would only use the schedule up.
+fn no_sooner(fate: Fate, planned: Duration) -> Fate {
+    match fate {
+        Fate::Deferred { reason, wait } => Fate::Deferred {
+            reason,
+            wait: wait.filter(|wait| *wait > planned),
+        },
+        other => other,
     }
 }
 
