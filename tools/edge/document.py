@@ -19,7 +19,7 @@ from server import serving
 from system import Failed
 
 HERE = Path(__file__).parent
-SECONDS_MAX = 60
+SECONDS_MAX = 90
 
 
 def judge(verdicts, certificates):

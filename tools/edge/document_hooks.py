@@ -27,6 +27,7 @@ GOOD = {
 
 numbers = itertools.count(1)
 answers = Counter()
+suppressions = []  # ids of those that were made; schemathesis follows an answer to the next request only by luck
 
 
 def operation(case):
@@ -43,12 +44,16 @@ def before_call(_context, case, _kwargs):
         case.path_parameters["id"] = "iss_00000000000000000000000000"
     if operation(case) in ("checkSuppression", "deleteSuppressionByAddress") and number % 2:
         case.query = {"email": "gone@example.com"}
+    if operation(case) in ("getSuppression", "deleteSuppression") and number % 2 and suppressions:
+        case.path_parameters["id"] = suppressions[-1]
     is_valid = case.meta is not None and case.meta.generation.mode.is_positive
     # Every second one, so that what the schema alone allows is sent, too.
     if is_valid and number % 2 and isinstance(case.body, dict):
         case.body = {**case.body, **GOOD.get(operation(case), {})}
         if operation(case) == "createDomain":
             case.body = {"name": f"d{number}.example"}
+        if operation(case) == "createSuppression" and number % 4 == 3:
+            case.body["email"] = f"gone{number}@example.com"  # one that is not freed by its address
         if operation(case) == "createRelay":
             case.body = {"name": f"r{number}", "provider": "resend", "credentials": {"apiKey": "re_edge"}}
 
@@ -56,6 +61,10 @@ def before_call(_context, case, _kwargs):
 @schemathesis.hook
 def after_call(_context, case, response):
     answers[operation(case), response.status_code] += 1
+    if operation(case) == "createSuppression" and response.status_code == 201:
+        suppressions.append(response.json()["id"])
+    if operation(case).startswith("deleteSuppression") and response.status_code == 200 and response.json()["id"] in suppressions:
+        suppressions.remove(response.json()["id"])
 
 
 @atexit.register
