@@ -50,6 +50,7 @@ describe('the words of the server are those of the package', () => {
     RefusalCode: 'ServerErrorCode', Permission: 'Permission', Mode: 'KeyMode', KeyExposurePolicy: 'KeyExposurePolicy', WebhookStatus: 'WebhookStatus',
     DomainStatus: 'DomainStatus', DnsRecordType: 'DnsRecordType', DnsRecordPurpose: 'DnsRecordPurpose', DnsRecordStatus: 'DnsRecordStatus',
     SuppressionType: 'SuppressionType', RelayProvider: 'RelayProvider', RelayStatus: 'RelayStatus', DomainRoute: 'DomainRoute',
+    TlsDemand: 'TlsDemand', EmailStream: 'EmailStream',
   };
   for (const [theirs, ours] of Object.entries(same)) {
     test(`${theirs} is ${ours}`, () => assert.deepEqual(words(ours), told(theirs)));

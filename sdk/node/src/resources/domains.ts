@@ -37,6 +37,9 @@ export interface DnsRecord {
 /** Which way mail of a domain leaves: to its recipients' hosts, or through relays. */
 export type DomainRoute = 'direct' | 'relay' | 'direct_then_relay' | 'relay_then_direct';
 
+/** How mail has to travel: as well protected as the receiver allows, or only to a proven other end. */
+export type TlsDemand = 'opportunistic' | 'required';
+
 /** A domain to add. */
 export interface DomainDraft {
   /** Such as `example.com` or `mail.example.com`. Subdomains count apart. */
@@ -44,12 +47,16 @@ export interface DomainDraft {
   /** The server's own region; it refuses another. */
   region?: string | undefined;
   type?: 'sending' | undefined;
+  /** How all its mail has to travel. */
+  tls?: TlsDemand | undefined;
 }
 
 /** What can be changed of a domain; what is left out stays. */
 export interface DomainChange {
   /** Whether mail bears a second signature, by Ed25519. It needs three further records. */
   ed25519?: boolean | undefined;
+  /** How mail that is accepted from now on has to travel. */
+  tls?: TlsDemand | undefined;
   /** Which way its mail leaves. It holds within a minute. */
   route?: DomainRoute | undefined;
 }
@@ -71,6 +78,7 @@ export interface Domain {
   /** `none`, `quarantine` or `reject`, as published for the domain or above it. */
   dmarcPolicy?: string | null;
   ed25519: boolean;
+  tls: TlsDemand;
   route: DomainRoute;
   /** The selector that signs, and since when. */
   dkimSelector?: string | null;

@@ -8,7 +8,11 @@ import type { WebhookEvent } from '../events.js';
 import { iterate, readPage } from '../page.js';
 import type { Page, PageQuery } from '../page.js';
 import type { QueryValue, Transport } from '../transport.js';
+import type { TlsDemand } from './domains.js';
 import type { Variables } from './templates.js';
+
+/** What kind of sending a mail belongs to. */
+export type EmailStream = 'transactional' | 'broadcast';
 
 /** `a@example.com`, `Ann <a@example.com>`, or the two parts apart. */
 export type AddressInput = string | { email: string; name?: string | undefined };
@@ -83,9 +87,9 @@ export interface EmailDraft {
   tags?: string[] | undefined;
   metadata?: Metadata | undefined;
   /** `required`: only over a channel whose other end is proven, or not at all. */
-  tls?: 'opportunistic' | 'required' | undefined;
+  tls?: TlsDemand | undefined;
   /** `broadcast`: the same goes to many, and waits for mail that one person waits for. */
-  stream?: 'transactional' | 'broadcast' | undefined;
+  stream?: EmailStream | undefined;
   /** When it is to leave, one minute to thirty days ahead. Default: at once. */
   scheduledAt?: Date | string | undefined;
 }

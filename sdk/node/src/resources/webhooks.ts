@@ -6,7 +6,7 @@ import type { Page, PageQuery } from '../page.js';
 import type { Transport } from '../transport.js';
 
 /** An event's name, all events of a kind, or all events. */
-export type EventPattern = WebhookEventType | 'email.*' | 'api_key.*' | 'domain.*' | 'suppression.*' | '*' | (string & {});
+export type EventPattern = WebhookEventType | 'email.*' | 'api_key.*' | 'domain.*' | 'suppression.*' | 'alert.*' | '*' | (string & {});
 
 /** Whether deliveries succeed; a disabled endpoint gets none. */
 export type WebhookStatus = 'active' | 'failing' | 'disabled';

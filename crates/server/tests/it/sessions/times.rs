@@ -16,7 +16,7 @@ on_both_engines! {
         let me = people.me(&token).await.expect(200);
         assert_eq!(me["memberId"], people.member(Role::Developer));
         assert_eq!((&me["organizationId"], &me["mode"]), (&json!(people.org), &json!("live")));
-        assert_eq!(me["permissions"], json!(["emails:*", "domains:*", "suppressions:*", "webhooks:*", "api-keys:*", "settings:read"]));
+        assert_eq!(me["permissions"], json!(["emails:*", "domains:*", "suppressions:*", "templates:*", "relays:read", "webhooks:*", "api-keys:*", "settings:read"]));
         let mode = |name| [("sealwright-mode", name)];
         let test = people.call(Method::GET, "/v1/me", &token, &mode("test"), "").await.expect(200);
         assert_eq!(test["mode"], "test");
