@@ -3,10 +3,9 @@
 use std::fmt;
 
 use aws_lc_rs::digest;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::CertificateError;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use crate::platform::net::{Tlsa, TlsaMatching, TlsaSelector, TlsaUsage};
@@ -30,7 +29,7 @@ impl fmt::Debug for Dane {
 }
 
 impl Dane {
-    fn check(
+    pub(super) fn check(
         &self,
         end_entity: &CertificateDer<'_>,
         chain: &[CertificateDer<'_>],
@@ -90,55 +89,5 @@ fn matches(record: &Tlsa, certificate: &CertificateDer<'_>) -> bool {
         TlsaMatching::Full => selected == record.data,
         TlsaMatching::Sha256 => digest::digest(&digest::SHA256, &selected).as_ref() == record.data,
         TlsaMatching::Sha512 => digest::digest(&digest::SHA512, &selected).as_ref() == record.data,
-    }
-}
-
-/// Lets a handshake succeed only with a certificate that fits the records.
-#[derive(Debug)]
-pub(super) struct DaneVerifier {
-    dane: Dane,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl DaneVerifier {
-    pub(super) fn new(dane: Dane, algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { dane, algorithms }
-    }
-}
-
-impl ServerCertVerifier for DaneVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.dane
-            .check(end_entity, intermediates, now, &self.algorithms)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }

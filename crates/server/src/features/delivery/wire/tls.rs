@@ -4,7 +4,7 @@
 //! would mean clear text, which is worse. Whether the certificate would have convinced a strict client is found out
 //! all the same and recorded.
 
-use super::dane::{Dane, DaneVerifier};
+use super::dane::Dane;
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,9 +40,10 @@ impl ClientTls {
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = Resumption::disabled();
         let algorithms = config.crypto_provider().signature_verification_algorithms;
-        config
-            .dangerous()
-            .set_certificate_verifier(Arc::new(DaneVerifier::new(dane.clone(), algorithms)));
+        config.dangerous().set_certificate_verifier(Arc::new(OwnVerifier {
+            dane: Some(dane.clone()),
+            algorithms,
+        }));
         Self {
             config: Arc::new(config),
             trust: Trust::Proven,
@@ -102,7 +103,8 @@ pub fn opportunistic_config() -> Result<ClientTls, rustls::Error> {
         },
         &provider,
     )?;
-    let accept_any = AcceptAny {
+    let accept_any = OwnVerifier {
+        dane: None,
         algorithms: provider.signature_verification_algorithms,
     };
     let config = ClientConfig::builder_with_provider(provider)
@@ -174,22 +176,26 @@ pub(super) fn describe(error: &rustls::Error) -> String {
         .collect()
 }
 
-/// Takes any certificate, but insists that the server holds its key: otherwise a good certificate copied from
-/// elsewhere would be recorded as verified.
+/// Takes a certificate that fits TLSA records, or any; but insists that the server holds its key: otherwise a good certificate copied
+/// from elsewhere would be taken, or recorded as verified.
 #[derive(Debug)]
-struct AcceptAny {
+struct OwnVerifier {
+    dane: Option<Dane>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for AcceptAny {
+impl ServerCertVerifier for OwnVerifier {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(dane) = &self.dane {
+            dane.check(end_entity, intermediates, now, &self.algorithms)?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 
