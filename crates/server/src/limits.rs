@@ -177,6 +177,8 @@ pub const WEBHOOKS_MAX: i64 = 50;
 pub const RELAYS_MAX: i64 = 20;
 /// Domains that a relay is for.
 pub const RELAY_DOMAINS_MAX: usize = 100;
+/// Bytes of a request in which a provider tells of mail: SendGrid collects up to 768 KiB.
+pub const FEED_BYTES_MAX: usize = 1024 * 1024;
 /// Event names or wildcards of one webhook endpoint.
 pub const WEBHOOK_EVENTS_MAX: usize = 50;
 

@@ -20,7 +20,8 @@ pub struct Failure {
 
 impl Failure {
     /// A failure for this reason, which is searched for codes where `status` knows no better.
-    pub(super) fn new(recipients: Vec<String>, status: Option<EnhancedCode>, reason: &str) -> Self {
+    #[must_use]
+    pub fn new(recipients: Vec<String>, status: Option<EnhancedCode>, reason: &str) -> Self {
         let (code, in_reason) = codes(reason);
         // `5.0.0` says that it failed; the reason may say why (RFC 3463 §2).
         let is_vague = |status: &EnhancedCode| status.subject == 0;

@@ -10,6 +10,7 @@ mod domains;
 mod emails;
 mod exposed;
 mod extract;
+mod feeds;
 mod guard;
 mod json;
 mod mailbox;
@@ -163,6 +164,7 @@ fn relay_routes(table: Table) -> Table {
         .patch("/v1/relays/{id}", "updateRelay", write, "Change a relay", relays::change)
         .delete("/v1/relays/{id}", "deleteRelay", write, "Delete a relay with its credentials", relays::delete)
         .post("/v1/relays/{id}/test", "testRelay", write, test, relays::test)
+        .post("/v1/relays/{id}/feed", "hearRelay", Anyone, "What a relay's provider tells of mail, proved by its signature", feeds::hear)
 }
 
 #[rustfmt::skip]

@@ -74,11 +74,14 @@ pub(super) struct NewRelay {
     domains: Option<Vec<String>>,
     /// Whether it is given mail; true without it.
     enabled: Option<bool>,
+    /// What shows that events come from the provider, as the provider has it. Written only.
+    #[schemars(length(min = 16, max = 512))]
+    feed_secret: Option<String>,
 }
 
 /// What is to change; what is left out stays.
 #[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct RelayChange {
     /// What you call it.
     #[serde(default, deserialize_with = "present")]
@@ -104,6 +107,10 @@ pub(super) struct RelayChange {
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "bool")]
     enabled: Option<bool>,
+    /// Another secret of its feed. Written only.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String", length(min = 16, max = 512))]
+    feed_secret: Option<String>,
 }
 
 /// An account at another provider. Its credentials are not part of it.
@@ -179,6 +186,7 @@ pub(super) async fn create(
         weight: new.weight.unwrap_or(WEIGHT),
         domains: new.domains.unwrap_or_default(),
         is_enabled: new.enabled.unwrap_or(true),
+        feed_secret: new.feed_secret.map(Secret::new),
     };
     Ok(Answered(
         relays::create(&api.platform, &caller, new).await?.into(),
@@ -242,6 +250,7 @@ pub(super) async fn change(
         domains: change.domains,
         is_enabled: change.enabled,
         credentials: change.credentials.map(|given| given.taken()),
+        feed_secret: change.feed_secret.map(Secret::new),
     };
     let changed = relays::change(&api.platform, &caller, &id, change).await?;
     Ok(Json(changed.into()))

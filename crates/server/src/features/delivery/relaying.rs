@@ -8,6 +8,7 @@ use super::{Delivery, schedule};
 use crate::clock::Timestamp;
 use crate::features::domains::Route;
 use crate::features::relays::{self, Candidate, Provider, RelayMail, Said, Verdict};
+use crate::features::returns;
 use crate::id::RelayId;
 use crate::platform::net::{Answer, HttpClient, HttpFailure};
 use sealwright_mail::address::Mailbox;
@@ -139,8 +140,15 @@ impl Delivery {
         let signed = [&signature[..], &message[..]].concat();
         let provider = candidate.account.open(self.relaying.base.as_deref());
         let key = format!("{}/{}/{}", work.email, work.job.part, candidate.id);
+        let tag = returns::local_part(
+            &self.platform.vault,
+            &work.job.org,
+            &work.email,
+            work.mailed.first,
+        );
         let mail = RelayMail {
             key: &key,
+            tag: &tag,
             from,
             to: &to,
             signed: &signed,

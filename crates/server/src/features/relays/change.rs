@@ -1,13 +1,15 @@
 //! Changes and deletes relays.
 
-use super::{Account, Credentials, Relay, RelayError, credentials_cell, get, store};
+use super::{Account, Credentials, FeedKey, Relay, RelayError, credentials_cell, feed_cell, get, store};
+use crate::clock::Timestamp;
 use crate::features::audit::{self, Act};
 use crate::features::keys::Caller;
 use crate::features::orgs;
 use crate::id::{Id as _, RelayId};
 use crate::platform::Platform;
 use crate::platform::store::OrgTx;
-use crate::platform::vault::Class;
+use crate::platform::vault::{Class, OrgVault};
+use crate::secret::Secret;
 use bytes::Bytes;
 use serde::Serialize;
 
@@ -26,6 +28,14 @@ pub struct Change {
     pub is_enabled: Option<bool>,
     /// Other credentials of the same account.
     pub credentials: Option<Credentials>,
+    /// Another secret of its feed.
+    pub feed_secret: Option<Secret<String>>,
+}
+
+/// What of a change is stored only sealed.
+struct Sealed {
+    credentials: Option<Bytes>,
+    feed_secret: Option<Bytes>,
 }
 
 #[derive(Serialize)]
@@ -43,11 +53,39 @@ impl Change {
             (self.domains.is_some(), "domains"),
             (self.is_enabled.is_some(), "enabled"),
             (self.credentials.is_some(), "credentials"),
+            (self.feed_secret.is_some(), "feedSecret"),
         ];
         all.into_iter()
             .filter(|(is, _)| *is)
             .map(|(_, name)| name)
             .collect()
+    }
+
+    /// What of it is secret, checked against the account.
+    async fn sealed(&self, old: &Relay, vault: &OrgVault, now: Timestamp) -> Result<Sealed, RelayError> {
+        let (mut credentials, mut feed_secret) = (None, None);
+        if let Some(given) = &self.credentials {
+            let account = Account {
+                kind: old.kind,
+                credentials: given.clone(),
+                region: old.region.clone(),
+                domain: old.sending_domain.clone(),
+            };
+            account.check()?;
+            let (cell, stored) = (credentials_cell(&old.id), given.stored());
+            let sealed = vault.seal(Class::Secrets, now, cell, &stored);
+            credentials = Some(sealed.await?.into());
+        }
+        if let Some(given) = &self.feed_secret {
+            FeedKey::of(old.kind, given)?;
+            let cell = feed_cell(&old.id);
+            let sealed = vault.seal(Class::Secrets, now, cell, given.expose().as_bytes());
+            feed_secret = Some(sealed.await?.into());
+        }
+        Ok(Sealed {
+            credentials,
+            feed_secret,
+        })
     }
 
     fn apply(&self, relay: &mut Relay) -> Result<(), RelayError> {
@@ -74,21 +112,7 @@ pub async fn change(
     }
     let now = platform.clock.now();
     let vault = platform.vault.org(&caller.org).await?;
-    let credentials: Option<Bytes> = match &change.credentials {
-        None => None,
-        Some(credentials) => {
-            let account = Account {
-                kind: old.kind,
-                credentials: credentials.clone(),
-                region: old.region.clone(),
-                domain: old.sending_domain.clone(),
-            };
-            account.check()?;
-            let stored = credentials.stored();
-            let sealed = vault.seal(Class::Secrets, now, credentials_cell(id), &stored);
-            Some(sealed.await?.into())
-        }
-    };
+    let sealed = change.sealed(&old, &vault, now).await?;
     let act = Act {
         actor: caller.actor.as_str(),
         action: "relay.updated",
@@ -103,8 +127,11 @@ pub async fn change(
         let mut relay = store::get(tx, &wanted).await?.ok_or(RelayError::Unknown)?.relay;
         change.apply(&mut relay)?;
         store::update(tx, &relay).await?;
-        if let Some(sealed) = &credentials {
-            store::replace_credentials(tx, &wanted, sealed).await?;
+        if let Some(credentials) = &sealed.credentials {
+            store::replace_credentials(tx, &wanted, credentials).await?;
+        }
+        if let Some(secret) = &sealed.feed_secret {
+            store::set_feed(tx, &wanted, secret).await?;
         }
         audit::record(tx, &entry).await?;
         Ok::<_, RelayError>(())

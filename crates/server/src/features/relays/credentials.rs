@@ -125,7 +125,7 @@ pub struct AccountError {
     pub what: String,
 }
 
-fn wrong(field: &'static str, what: impl Into<String>) -> AccountError {
+pub(super) fn wrong(field: &'static str, what: impl Into<String>) -> AccountError {
     let what = what.into();
     AccountError { field, what }
 }
@@ -234,7 +234,7 @@ impl Account {
     }
 }
 
-fn is_fit(secret: &Secret<String>) -> bool {
+pub(super) fn is_fit(secret: &Secret<String>) -> bool {
     let text = secret.expose();
     (1..=CREDENTIAL_CHARS_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

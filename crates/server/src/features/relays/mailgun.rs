@@ -1,5 +1,6 @@
 //! Mailgun: takes the message as it is, signed by us, as one part of a form.
 
+use super::feeds::TAG;
 use super::provider::{Call, Provider, RelayMail, Said, Unfit, Verdict, get, hidden};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
@@ -52,7 +53,8 @@ impl Provider for Mailgun {
         let mut body = Vec::with_capacity(mail.signed.len() + 1024);
         let recipients = mail.to.iter().map(|to| ("to", to.address.as_str()));
         // Links and pixels are ours to add, or nobody's.
-        for (name, value) in recipients.chain([("o:tracking", "no")]) {
+        let variable = format!("v:{TAG}");
+        for (name, value) in recipients.chain([("o:tracking", "no"), (&variable, mail.tag)]) {
             let part =
                 format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
             body.extend_from_slice(part.as_bytes());

@@ -1,7 +1,7 @@
 //! Makes relays.
 
 use super::store::{self, Sealed};
-use super::{Account, Relay, RelayError, credentials_cell};
+use super::{Account, FeedKey, Relay, RelayError, credentials_cell, feed_cell};
 use crate::features::audit::{self, Act};
 use crate::features::keys::Caller;
 use crate::features::orgs;
@@ -10,6 +10,7 @@ use crate::limits::RELAYS_MAX;
 use crate::platform::Platform;
 use crate::platform::store::OrgTx;
 use crate::platform::vault::{Class, random};
+use crate::secret::Secret;
 use serde::Serialize;
 
 /// What a relay is made from.
@@ -26,6 +27,8 @@ pub struct NewRelay {
     pub domains: Vec<String>,
     /// Whether it is given mail.
     pub is_enabled: bool,
+    /// What shows that events come from the provider.
+    pub feed_secret: Option<Secret<String>>,
 }
 
 #[derive(Serialize)]
@@ -37,6 +40,9 @@ struct Created<'a> {
 /// Makes a relay. Its credentials are sealed and not shown again; whether its provider takes them is not asked.
 pub async fn create(platform: &Platform, caller: &Caller, new: NewRelay) -> Result<Relay, RelayError> {
     new.account.check()?;
+    if let Some(secret) = &new.feed_secret {
+        FeedKey::of(new.account.kind, secret)?;
+    }
     let now = platform.clock.now();
     let mut relay = Relay {
         id: RelayId::generate(now, random()),
@@ -57,6 +63,14 @@ pub async fn create(platform: &Platform, caller: &Caller, new: NewRelay) -> Resu
     let sealed = vault
         .seal(Class::Secrets, now, credentials_cell(&relay.id), &stored)
         .await?;
+    let feed_secret_sealed = match &new.feed_secret {
+        None => None,
+        Some(secret) => {
+            let cell = feed_cell(&relay.id);
+            let sealed = vault.seal(Class::Secrets, now, cell, secret.expose().as_bytes());
+            Some(sealed.await?.into())
+        }
+    };
     let act = Act {
         actor: caller.actor.as_str(),
         action: "relay.created",
@@ -71,6 +85,7 @@ pub async fn create(platform: &Platform, caller: &Caller, new: NewRelay) -> Resu
     let row = Sealed {
         relay: relay.clone(),
         credentials_sealed: sealed.into(),
+        feed_secret_sealed,
     };
     let unit = async move |tx: &OrgTx| {
         orgs::lock(tx).await?;

@@ -6,11 +6,13 @@
 //!
 //! Each provider's file (`resend`, `postmark`, `ses`, `sendgrid`, `mailgun`) says how it is asked to send and what its answers mean, and
 //! touches nothing; `provider` is what they have in common. What they answer is written down in `contracts/`, and tested against.
+//! `feeds` reads what providers tell of mail later, and checks that they tell it.
 //! Not here: when a relay is asked, and what follows from its answer (`delivery`).
 
 mod change;
 mod choose;
 mod credentials;
+mod feeds;
 mod list;
 mod mailgun;
 mod make;
@@ -26,6 +28,7 @@ mod trial;
 pub use change::{Change, change, delete};
 pub use choose::{Candidate, candidate, candidates, in_order, note_credentials};
 pub use credentials::{Account, AccountError, Credentials, Kind};
+pub use feeds::{FeedEvent, FeedKey, FeedRequest, Outcome, Whom, feed, told};
 pub use list::{get, list};
 pub use make::{NewRelay, create};
 pub use provider::{Call, Provider, RelayMail, Said, Unfit, Verdict};
@@ -162,6 +165,14 @@ pub enum RelayError {
     /// The vault failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
+}
+
+fn feed_cell(id: &RelayId) -> Cell<'_> {
+    Cell {
+        table: "relays",
+        column: "feed_secret_sealed",
+        row: id.as_str(),
+    }
 }
 
 fn credentials_cell(id: &RelayId) -> Cell<'_> {

@@ -154,6 +154,7 @@ mod tests {
         let to: Vec<_> = to.iter().map(|to| Mailbox::parse(to).unwrap()).collect();
         let mail = RelayMail {
             key: "k",
+            tag: "t",
             from: &from,
             to: &to,
             signed: MESSAGE.as_bytes(),

@@ -1,5 +1,6 @@
 //! Postmark: JSON; it writes and signs the message itself, and says by number what is wrong with it.
 
+use super::feeds::TAG;
 use super::parts::Parts;
 use super::provider::{Call, Provider, RelayMail, Said, Unfit, Verdict, get, hidden, post_json};
 use crate::clock::Timestamp;
@@ -9,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sealwright_mail::address::Mailbox;
 use sealwright_mail::smtp::Category;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Where its API is.
 pub(super) const BASE: &str = "https://api.postmarkapp.com";
@@ -42,6 +44,7 @@ struct Email<'a> {
     attachments: Vec<Attached<'a>>,
     track_opens: bool,
     track_links: &'static str,
+    metadata: BTreeMap<&'static str, &'a str>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +118,7 @@ impl Provider for Postmark {
             attachments: attached.collect(),
             track_opens: false,
             track_links: "None",
+            metadata: [(TAG, mail.tag)].into(),
         };
         post_json(format!("{}/email", self.base), self.headers()?, &body)
     }

@@ -22,6 +22,8 @@ const WAIT_MAX: Duration = Duration::from_secs(6 * 60 * 60);
 pub struct RelayMail<'a> {
     /// Names mail, destination and relay: a repetition has the same, and nothing else has.
     pub key: &'a str,
+    /// What the provider's events about it bring back: the local part of its return path.
+    pub tag: &'a str,
     /// The author.
     pub from: &'a Mailbox,
     /// The recipients of one destination.

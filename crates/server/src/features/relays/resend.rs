@@ -1,5 +1,6 @@
 //! Resend: JSON; it writes and signs the message itself, and takes a repetition under the same key once within a day.
 
+use super::feeds::TAG;
 use super::parts::Parts;
 use super::provider::{Call, Provider, RelayMail, Said, Unfit, Verdict, bearer, get, post_json, put};
 use crate::clock::Timestamp;
@@ -37,6 +38,13 @@ struct Email<'a> {
     headers: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<Attached<'a>>,
+    tags: [Tag<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Tag<'a> {
+    name: &'static str,
+    value: &'a str,
 }
 
 #[derive(Serialize)]
@@ -83,6 +91,10 @@ impl Provider for Resend {
                 .map(|(name, value)| (name.as_str(), value.as_str()))
                 .collect(),
             attachments: attached.collect(),
+            tags: [Tag {
+                name: TAG,
+                value: mail.tag,
+            }],
         };
         let mut headers = bearer(self.api_key.expose())?;
         put(&mut headers, HeaderName::from_static("idempotency-key"), mail.key)?;

@@ -1,5 +1,6 @@
 //! SendGrid, version 3 of its API: JSON; it writes and signs the message itself.
 
+use super::feeds::TAG;
 use super::parts::Parts;
 use super::provider::{Call, Provider, RelayMail, Said, Unfit, Verdict, bearer, get, post_json};
 use crate::clock::Timestamp;
@@ -29,6 +30,7 @@ struct Email<'a> {
     attachments: Vec<Attached<'a>>,
     headers: BTreeMap<&'a str, &'a str>,
     tracking_settings: Tracking,
+    custom_args: BTreeMap<&'static str, &'a str>,
 }
 
 #[derive(Serialize)]
@@ -135,6 +137,7 @@ impl Provider for SendGrid {
             attachments: attached.collect(),
             headers: named.chain(id.as_deref().map(|id| ("Message-ID", id))).collect(),
             tracking_settings: Tracking::default(),
+            custom_args: [(TAG, mail.tag)].into(),
         };
         let url = format!("{}/v3/mail/send", self.base);
         post_json(url, bearer(self.api_key.expose())?, &body)

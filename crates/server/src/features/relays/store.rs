@@ -8,27 +8,29 @@ use bytes::Bytes;
 
 statements! {
     org INSERT = "INSERT INTO relays (org_id, id, name, provider, region, sending_domain, priority, weight, domains, is_enabled,
-            credentials_sealed, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+            credentials_sealed, created_at, feed_secret_sealed)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     org COUNT = "SELECT count(*) FROM relays WHERE org_id = $1";
     org GET = "SELECT id, name, provider, region, sending_domain, priority, weight, domains, is_enabled, failing_since, created_at,
-            credentials_sealed
+            credentials_sealed, feed_secret_sealed
         FROM relays WHERE org_id = $1 AND id = $2";
     org LIST = "SELECT id, name, provider, region, sending_domain, priority, weight, domains, is_enabled, failing_since, created_at,
-            credentials_sealed
+            credentials_sealed, feed_secret_sealed
         FROM relays WHERE org_id = $1 ORDER BY priority, created_at, id";
     org UPDATE = "UPDATE relays SET name = $3, priority = $4, weight = $5, domains = $6, is_enabled = $7 WHERE org_id = $1 AND id = $2";
     /// Whether the new ones are taken is not known yet.
     org REPLACE = "UPDATE relays SET credentials_sealed = $3, failing_since = NULL WHERE org_id = $1 AND id = $2";
+    org SET_FEED = "UPDATE relays SET feed_secret_sealed = $3 WHERE org_id = $1 AND id = $2";
     org FAILING = "UPDATE relays SET failing_since = $3 WHERE org_id = $1 AND id = $2 AND failing_since IS NULL";
     org RECOVERED = "UPDATE relays SET failing_since = NULL WHERE org_id = $1 AND id = $2";
     org DELETE = "DELETE FROM relays WHERE org_id = $1 AND id = $2";
 }
 
-/// A relay with its credentials, sealed.
+/// A relay with its credentials and the secret of its feed, sealed.
 pub(super) struct Sealed {
     pub(super) relay: Relay,
     pub(super) credentials_sealed: Bytes,
+    pub(super) feed_secret_sealed: Option<Bytes>,
 }
 
 pub(super) async fn insert(tx: &OrgTx, new: &Sealed) -> Result<(), StoreError> {
@@ -44,7 +46,8 @@ pub(super) async fn insert(tx: &OrgTx, new: &Sealed) -> Result<(), StoreError> {
         relay.domains.join(" ").as_str(),
         relay.is_enabled,
         &new.credentials_sealed,
-        relay.created_at
+        relay.created_at,
+        new.feed_secret_sealed.clone()
     ];
     tx.execute(&INSERT, row).await.map(drop)
 }
@@ -80,6 +83,7 @@ fn read(row: Row) -> Result<Sealed, StoreError> {
     Ok(Sealed {
         relay,
         credentials_sealed: row.next()?,
+        feed_secret_sealed: row.next()?,
     })
 }
 
@@ -106,6 +110,10 @@ pub(super) async fn update(tx: &OrgTx, relay: &Relay) -> Result<(), StoreError> 
 
 pub(super) async fn replace_credentials(tx: &OrgTx, id: &RelayId, sealed: &Bytes) -> Result<(), StoreError> {
     tx.execute(&REPLACE, params![id, sealed]).await.map(drop)
+}
+
+pub(super) async fn set_feed(tx: &OrgTx, id: &RelayId, sealed: &Bytes) -> Result<(), StoreError> {
+    tx.execute(&SET_FEED, params![id, sealed]).await.map(drop)
 }
 
 /// Since when its credentials are not taken; `None` when they are.

@@ -52,6 +52,7 @@ fn asked(kind: Kind) -> Call {
     ];
     let mail = RelayMail {
         key: "email_1/0/rel_1",
+        tag: "tag1",
         from: &from,
         to: &to,
         signed: MESSAGE.as_bytes(),
@@ -83,6 +84,7 @@ fn resend_is_asked_for_a_mail_once_under_its_key() {
         "reply_to": ["help@shop.example"], "subject": "Your order", "html": "<p>Thank you.</p>", "text": "Thank you.",
         "headers": {"X-Order": "7"},
         "attachments": [{"filename": "rows.csv", "content": "YSxi", "content_type": "text/csv"}],
+        "tags": [{"name": "sealwright", "value": "tag1"}],
     });
     assert_eq!(body(&call), expected);
 }
@@ -101,7 +103,7 @@ fn postmark_is_asked_without_tracking_and_keeps_the_message_id() {
         "ReplyTo": "help@shop.example", "Subject": "Your order", "HtmlBody": "<p>Thank you.</p>", "TextBody": "Thank you.",
         "Headers": [field("X-Order", "7"), field("Message-ID", "<m1@shop.example>"), field("X-PM-KeepID", "true")],
         "Attachments": [{"Name": "rows.csv", "Content": "YSxi", "ContentType": "text/csv"}],
-        "TrackOpens": false, "TrackLinks": "None",
+        "TrackOpens": false, "TrackLinks": "None", "Metadata": {"sealwright": "tag1"},
     });
     assert_eq!(body(&call), expected);
 }
@@ -141,6 +143,7 @@ fn sendgrid_is_asked_without_tracking() {
         "attachments": [{"content": "YSxi", "type": "text/csv", "filename": "rows.csv", "disposition": "attachment"}],
         "headers": {"X-Order": "7", "Message-ID": "<m1@shop.example>"},
         "tracking_settings": {"click_tracking": off, "open_tracking": off},
+        "custom_args": {"sealwright": "tag1"},
     });
     assert_eq!(body(&call), expected);
 }
@@ -163,11 +166,12 @@ fn mailgun_gets_the_message_with_our_signature_in_a_form() {
     assert_eq!(parts[1], field("to", "ada@reader.example"));
     assert_eq!(parts[2], field("to", "hidden@reader.example"));
     assert_eq!(parts[3], field("o:tracking", "no"));
+    assert_eq!(parts[4], field("v:sealwright", "tag1"));
     assert_eq!(
-        parts[4].split_once("\r\n\r\n").unwrap().1,
+        parts[5].split_once("\r\n\r\n").unwrap().1,
         format!("{MESSAGE}\r\n")
     );
-    assert_eq!(parts[5], "--\r\n");
+    assert_eq!(parts[6], "--\r\n");
 }
 
 #[test]
@@ -176,6 +180,7 @@ fn several_blind_copies_go_only_to_relays_that_keep_them_apart() {
     let to = ["one@reader.example", "two@reader.example"].map(|to| Mailbox::parse(to).unwrap());
     let mail = RelayMail {
         key: "k",
+        tag: "t",
         from: &from,
         to: &to,
         signed: MESSAGE.as_bytes(),

@@ -10,15 +10,18 @@
 //!
 //! Who complains, and who is named as unknown, is suppressed in the same commit.
 //!
+//! Providers that mail left through tell of it in requests instead ([`hear`]); what they tell is recorded in the same way.
 //! Senders to our own host are told what to ask of it ([`StsPolicy`]).
 //!
 //! Not here: SMTP, formats, replies that people write.
 
+mod feed;
 mod path;
 mod receive;
 mod store;
 mod sts;
 
+pub use feed::hear;
 pub use path::{Addressee, Refused, Returned, judge, local_part};
 pub use receive::{Received, ReturnError, receive};
 pub use store::ALL as STATEMENTS;

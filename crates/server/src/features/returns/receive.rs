@@ -5,6 +5,7 @@ use super::store;
 use crate::clock::Timestamp;
 use crate::features::emails::{self, Reached, ReadError, SentTo};
 use crate::features::events::{self, About, Event, Type};
+use crate::features::relays::{RelayError, Whom};
 use crate::features::suppressions::{self, Prepared as Suppression, Suppress};
 use crate::id::{EmailId, Id as _, OrgId, ReturnId};
 use crate::metrics::KindLabel;
@@ -40,6 +41,9 @@ pub enum ReturnError {
     /// The vault failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// The relay could not be read.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// Reading the report was cut off.
     #[error("the report could not be read")]
     CutOff,
@@ -122,11 +126,11 @@ fn count(platform: &Platform, kind: &'static str) {
 }
 
 /// An e-mail that something came back of.
-struct Found {
-    org: OrgId,
-    vault: OrgVault,
-    email: EmailId,
-    sent: SentTo,
+pub(super) struct Found {
+    pub(super) org: OrgId,
+    pub(super) vault: OrgVault,
+    pub(super) email: EmailId,
+    pub(super) sent: SentTo,
 }
 
 async fn find(platform: &Platform, returned: &Returned) -> Result<Option<Found>, ReturnError> {
@@ -189,18 +193,28 @@ impl Found {
             };
             if outcomes.iter().all(|known| known.position != reached.position) {
                 let category = classify(failure.code, failure.status, &failure.reason);
-                let what = bounced(failure, category, now);
-                // Under another name it is an address that mail was forwarded to.
-                let is_gone = is_named && category.is_of_address();
-                let suppress = is_gone.then_some((suppressions::Type::HardBounces, Some(what.message)));
-                let outcome = self.outcome(Kind::Bounced, reached, &what, &report.words, now);
-                let outcome = outcome
-                    .await?
-                    .with(self.suppression(reached, suppress, now).await?);
-                outcomes.push(outcome);
+                let to = (reached, is_named);
+                outcomes.push(self.bounce(to, failure, category, &report.words, now).await?);
             }
         }
         Ok(outcomes)
+    }
+
+    /// The bounce of a recipient, who is suppressed if nobody is there and the report calls it by its name.
+    pub(super) async fn bounce(
+        &self,
+        (reached, is_named): (&Reached, bool),
+        failure: &Failure,
+        category: Category,
+        words: &str,
+        now: Timestamp,
+    ) -> Result<Outcome, VaultError> {
+        let what = bounced(failure, category, now);
+        // Under another name it is an address that mail was forwarded to.
+        let is_gone = is_named && category.is_of_address();
+        let suppress = is_gone.then_some((suppressions::Type::HardBounces, Some(what.message)));
+        let outcome = self.outcome(Kind::Bounced, reached, &what, words, now).await?;
+        Ok(outcome.with(self.suppression(reached, suppress, now).await?))
     }
 
     /// Most reports name nobody, to protect who complained: then it is known only where the mail had one recipient.
@@ -208,15 +222,32 @@ impl Found {
         let Some((reached, _)) = self.recipient(&report.recipients) else {
             return Ok(Vec::new());
         };
+        Ok(vec![self.complaint(reached, &report.words, now).await?])
+    }
+
+    /// The complaint of a recipient, who is suppressed for it.
+    pub(super) async fn complaint(
+        &self,
+        reached: &Reached,
+        words: &str,
+        now: Timestamp,
+    ) -> Result<Outcome, VaultError> {
         let what = Complained {
             complained_at: now.rfc3339(),
         };
         let suppress = Some((suppressions::Type::Complaints, None));
-        let outcome = self.outcome(Kind::Complained, reached, &what, &report.words, now);
-        let outcome = outcome
-            .await?
-            .with(self.suppression(reached, suppress, now).await?);
-        Ok(vec![outcome])
+        let outcome = self.outcome(Kind::Complained, reached, &what, words, now).await?;
+        Ok(outcome.with(self.suppression(reached, suppress, now).await?))
+    }
+
+    /// The recipient whom a provider's event is about. Where it names all recipients of a mail, it is known only if there was one.
+    pub(super) fn whom(&self, whom: &Whom) -> Option<&Reached> {
+        let (names, most) = match whom {
+            Whom::Exactly(name) => (std::slice::from_ref(name), usize::MAX),
+            Whom::OneOf(names) => (names.as_slice(), 1),
+        };
+        let (reached, is_named) = self.recipient(names)?;
+        (is_named && self.sent.recipients.len() <= most).then_some(reached)
     }
 
     /// The recipient that a report calls so. Where mail is forwarded the report calls it by another name: then it is the only one, and not
@@ -302,7 +333,11 @@ fn bounced(failure: &Failure, category: Category, now: Timestamp) -> Bounced<'_>
 }
 
 /// All outcomes of one report in one commit.
-async fn record(platform: &Platform, org: &OrgId, outcomes: Vec<Outcome>) -> Result<(), ReturnError> {
+pub(super) async fn record(
+    platform: &Platform,
+    org: &OrgId,
+    outcomes: Vec<Outcome>,
+) -> Result<(), ReturnError> {
     if outcomes.is_empty() {
         count(platform, "unmatched");
         return Ok(());

@@ -75,6 +75,7 @@ impl Schema {
             migration!("data", "0015_templates"),
             migration!("data", "0016_relays"),
             migration!("data", "0017_routes"),
+            migration!("data", "0018_feeds"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

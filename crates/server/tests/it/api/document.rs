@@ -358,7 +358,7 @@ on_both_engines! {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 7 + 4 + 6 + 1 + 1 + 3 + 6);
+        assert_eq!(tried, 7 + 4 + 6 + 1 + 1 + 3 + 7);
         let kept = house.client.get(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap()), &house.account.live).await.expect(200);
         assert_eq!(kept["name"], "kept");
     }

@@ -150,7 +150,14 @@ impl Scene {
             "relay credential",
             &["re", "not", "to", "be", "read", "anywhere"].join("-"),
         );
-        let relay = json!({"name": "r", "provider": "resend", "credentials": {"apiKey": canaries.secret("relay credential")}});
+        canaries.add_secret(
+            "feed secret",
+            &["whsec", "YS1zZWNyZXQtb2YtYS1mZWVkLXRoYXQtc3RheXM="].join("_"),
+        );
+        let relay = json!({
+            "name": "r", "provider": "resend", "credentials": {"apiKey": canaries.secret("relay credential")},
+            "feedSecret": canaries.secret("feed secret"),
+        });
         let relay = client.post("/v1/relays", &key, &relay).await.expect(201);
         let trial = format!("/v1/relays/{}/test", relay["id"].as_str().unwrap());
         let trial = client.call(Method::POST, &trial, &key, "").await.expect(200);

@@ -4,6 +4,7 @@
 //! and over the same HTTP client and address guard that real ones are reached by.
 
 mod api;
+mod feeds;
 mod sending;
 mod stand_in;
 

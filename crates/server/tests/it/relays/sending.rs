@@ -18,7 +18,7 @@ fn standing(engine: Engine) -> Setup {
     Setup::new(engine).clock(&Clock::manual(Clock::System.now()))
 }
 
-async fn set_route(house: &House, route: &str) {
+pub(super) async fn set_route(house: &House, route: &str) {
     let key = &house.account.live;
     let domains = house.client.get("/v1/domains", key).await.expect(200);
     let path = format!("/v1/domains/{}", domains["data"][0]["id"].as_str().unwrap());
