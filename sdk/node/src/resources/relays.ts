@@ -39,6 +39,8 @@ export interface RelayDraft {
   domains?: string[] | undefined;
   /** Whether it is given mail; true without it. */
   enabled?: boolean | undefined;
+  /** What shows that events come from the provider. The server never answers it. */
+  feedSecret?: string | undefined;
 }
 
 /** What can be changed of a relay; what is left out stays. */
@@ -51,6 +53,8 @@ export interface RelayChange {
   /** Empty for mail of all domains. */
   domains?: string[] | undefined;
   enabled?: boolean | undefined;
+  /** Another secret of its feed. */
+  feedSecret?: string | undefined;
 }
 
 /** An account at another provider, without its credentials. */
