@@ -5,8 +5,12 @@ use super::receive::{Found, ReturnError, record};
 use super::store;
 use crate::features::emails;
 use crate::features::relays::{self, FeedEvent, FeedRequest, Kind, Outcome};
-use crate::id::{OrgId, RelayId};
+use crate::id::{Id as _, OrgId, RelayId};
 use crate::platform::Platform;
+use std::collections::BTreeSet;
+
+/// Organizations among which the relay of one request is looked for.
+const ORGS_MAX: usize = 16;
 
 /// Takes a request to a relay's feed; returns after the commit of what it says. `None` where nothing is known of such a relay, or the
 /// request does not prove that its provider made it, about mail of the relay's organization.
@@ -17,14 +21,17 @@ pub async fn hear(
 ) -> Result<Option<usize>, ReturnError> {
     let now = platform.clock.now();
     let name = |event: &FeedEvent<'_>| named(&platform.vault, event.tag, now).ok();
-    // Whose relay it is says the tag; of which provider, the relay.
+    // Whose relay it is says a tag; of which provider, the relay. One account there may send for several organizations, and SendGrid
+    // tells of all of them at once.
     let all = Kind::ALL
         .into_iter()
         .flat_map(|kind| relays::told(kind, request.json));
-    let Some(first) = all.into_iter().find_map(|event| name(&event)) else {
-        return Ok(None);
-    };
-    for org in store::orgs_by_end(&platform.store, &first.org_end).await? {
+    let ends: BTreeSet<String> = all.filter_map(|event| Some(name(&event)?.org_end)).collect();
+    let mut orgs = Vec::new();
+    for end in ends.iter().take(ORGS_MAX) {
+        orgs.extend(store::orgs_by_end(&platform.store, end).await?);
+    }
+    for org in orgs {
         let Some((kind, key)) = relays::feed(platform, &org, relay).await? else {
             continue;
         };
@@ -32,9 +39,8 @@ pub async fn hear(
             continue;
         }
         let events = relays::told(kind, request.json).into_iter();
-        // The same account may send for others, and events of both come together.
         let own = events.filter_map(|event| {
-            let returned = name(&event).filter(|returned| returned.org_end == first.org_end)?;
+            let returned = name(&event).filter(|returned| org.as_str().ends_with(&returned.org_end))?;
             Some((event, returned))
         });
         let mut taken = 0;

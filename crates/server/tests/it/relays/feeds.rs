@@ -11,6 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use sealwright::clock::Clock;
+use sealwright::features::returns;
+use sealwright::id::{EmailId, Id as _};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -56,6 +58,10 @@ impl Signer {
     }
 
     /// The headers and the body of a request that tells this at a time.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a test may draw what the server may not"
+    )]
     fn signed(&self, event: &Value, seconds: i64) -> (Vec<(&'static str, String)>, String) {
         let at = seconds.to_string();
         let mac =
@@ -237,6 +243,29 @@ on_both_engines! {
         let (id, tag) = sent(&house, &stand_in, &["ada@reader.example", "bo@reader.example"]).await;
         signer.tell(&house, &relay, &event("resend", "bounced", "ada@reader.example", &tag)).await.expect(200);
         assert!(events_of(&house.shown(&id).await, "email.bounced").is_empty());
+    }
+
+    async fn one_account_may_send_for_several_organizations_and_each_hears_of_its_own(engine: Engine) {
+        let (house, stand_in) = on_a_clock(engine).await;
+        let signer = Signer::new("sendgrid", "own");
+        let relay = add(&house, &signer.relay()).await;
+        let (id, tag) = sent(&house, &stand_in, &["ada@reader.example"]).await;
+        let other = organization(&house.platform, "Other", "other.example").await;
+        let theirs = json!({"from": other.address("a"), "to": "ada@reader.example", "subject": "s", "text": "t"});
+        let theirs = house.client.post("/v1/emails", &other.live, &theirs).await.expect(200);
+        let theirs = EmailId::parse(theirs["id"].as_str().unwrap()).unwrap();
+        let foreign = returns::local_part(&house.platform.vault, &other.org, &theirs, 0);
+        let all: Vec<_> = [foreign.as_str(), "of-nobody", &tag].iter().flat_map(|tag| {
+            event("sendgrid", "bounced", "ada@reader.example", tag).as_array().unwrap().clone()
+        }).collect();
+        let told = signer.tell(&house, &relay, &json!(all)).await.expect(200);
+        assert_eq!(told["received"], 1);
+        house.reaches(&id, "bounced").await;
+        let path = format!("/v1/emails/{theirs}");
+        let shown = house.client.get(&path, &other.live).await.expect(200);
+        assert!(events_of(&shown, "email.bounced").is_empty());
+        let alone = event("sendgrid", "bounced", "ada@reader.example", &foreign);
+        assert_eq!(signer.tell(&house, &relay, &alone).await.status, 404);
     }
 
     async fn what_no_provider_proves_changes_nothing_and_is_not_found(engine: Engine) {
