@@ -1,13 +1,13 @@
 //! The script plays the server; the real client machine speaks.
 
-use sealwright_mail::smtp::client::Finished;
+use sealwright_mail::smtp::client::{Finished, Login};
 use sealwright_mail::smtp::{Client, Envelope, Outcome, Reason, TlsMode, Turn};
 
 use crate::script::{Pace, Script, Step, pieces};
 
 pub(crate) fn play(script: &Script, pace: Pace) {
     let mut player = Player {
-        client: Client::new("client.example", tls_mode(script)),
+        client: client(script),
         finished: None,
     };
     for (line, step) in &script.steps {
@@ -40,6 +40,25 @@ pub(crate) fn play(script: &Script, pace: Pace) {
     );
 }
 
+/// `= login name password`
+fn client(script: &Script) -> Client {
+    let client = Client::new("client.example", tls_mode(script));
+    let login = script.steps.iter().find_map(|(_, step)| match step {
+        Step::Directive(words) => match &words[..] {
+            [word, username, password] if word == "login" => Some(Login {
+                username: username.clone(),
+                password: password.clone(),
+            }),
+            _ => None,
+        },
+        _ => None,
+    });
+    match login {
+        Some(login) => client.logging_in(login),
+        None => client,
+    }
+}
+
 fn tls_mode(script: &Script) -> TlsMode {
     let has = |mode: &str| {
         script
@@ -47,7 +66,9 @@ fn tls_mode(script: &Script) -> TlsMode {
             .iter()
             .any(|(_, step)| matches!(step, Step::Directive(words) if words[..] == ["tls", mode]))
     };
-    if has("required") {
+    if has("implicit") {
+        TlsMode::Implicit
+    } else if has("required") {
         TlsMode::Required
     } else if has("opportunistic") {
         TlsMode::Opportunistic
@@ -65,7 +86,7 @@ impl Player {
     fn direct(&mut self, words: &[String], place: &str) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["tls", "required" | "opportunistic" | "off"] => {}
+            ["tls", "implicit" | "required" | "opportunistic" | "off"] | ["login", ..] => {}
             ["tls", "started"] => {
                 assert_eq!(self.client.turn(), Turn::Upgrade, "{place}");
                 self.client.tls_started();

@@ -19,6 +19,10 @@ pub struct Extensions {
     pub starttls: bool,
     /// ENHANCEDSTATUSCODES, RFC 2034.
     pub enhanced_status_codes: bool,
+    /// AUTH with PLAIN, RFC 4954.
+    pub auth_plain: bool,
+    /// AUTH with LOGIN.
+    pub auth_login: bool,
     /// DSN, RFC 3461.
     pub dsn: bool,
     /// CHUNKING, RFC 3030; never used: one way to end a message is safer than two.
@@ -48,6 +52,12 @@ impl Extensions {
                 "SMTPUTF8" => extensions.smtputf8 = true,
                 "STARTTLS" => extensions.starttls = true,
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
+                "AUTH" => {
+                    for mechanism in words {
+                        extensions.auth_plain |= mechanism.eq_ignore_ascii_case("PLAIN");
+                        extensions.auth_login |= mechanism.eq_ignore_ascii_case("LOGIN");
+                    }
+                }
                 "DSN" => extensions.dsn = true,
                 "CHUNKING" => extensions.chunking = true,
                 "REQUIRETLS" => extensions.requiretls = true,

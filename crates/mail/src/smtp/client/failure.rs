@@ -30,6 +30,9 @@ pub enum Failure {
     /// TLS is required and not offered.
     #[error("the server does not offer TLS, which is required")]
     TlsNotOffered,
+    /// A login is wanted, and none is offered that the client knows.
+    #[error("the server offers no login with PLAIN or LOGIN")]
+    LoginNotOffered,
     /// The connection was lost at this step.
     #[error("the connection was lost at {}", .0.name())]
     Lost(Verb),
@@ -49,7 +52,12 @@ impl Failure {
     pub fn reply(&self) -> Option<&Reply> {
         match self {
             Self::Refused(_, reply) => Some(reply),
-            Self::TlsNotOffered | Self::Lost(_) | Self::TimedOut(_) | Self::Protocol(..) | Self::Quit => None,
+            Self::TlsNotOffered
+            | Self::LoginNotOffered
+            | Self::Lost(_)
+            | Self::TimedOut(_)
+            | Self::Protocol(..)
+            | Self::Quit => None,
         }
     }
 }

@@ -9,8 +9,11 @@
 //! The final dot is a step of its own ([`Client::finish`]), so that the caller can write down
 //! "attempt started" after everything else and before the one octet that can make a duplicate.
 //!
-//! Not here: BDAT (CHUNKING is noticed, never used), AUTH, and any second try.
+//! A client that is given a [`Login`] says it once the connection is encrypted, and nothing before (`auth`).
+//!
+//! Not here: BDAT (CHUNKING is noticed, never used), and any second try.
 
+mod auth;
 mod envelope;
 mod extensions;
 mod failure;
@@ -20,6 +23,7 @@ mod transaction;
 
 use std::collections::VecDeque;
 
+pub use auth::Login;
 pub use envelope::Envelope;
 pub use extensions::Extensions;
 pub use failure::{Failure, ProtocolError};
@@ -36,6 +40,9 @@ pub struct Client {
     ehlo_name: String,
     tls: TlsMode,
     encrypted: bool,
+    login: Option<Login>,
+    /// The client's lines of the login that are not said yet.
+    login_lines: VecDeque<String>,
     extensions: Extensions,
     parser: ReplyParser,
     output: Vec<u8>,
@@ -87,16 +94,22 @@ impl Client {
     /// A client that waits for the greeting. `ehlo_name` is this host's name or address literal;
     /// anything but visible ASCII is left out of it, and `localhost` stands for nothing.
     pub fn new(ehlo_name: &str, tls: TlsMode) -> Self {
+        let (state, awaited) = match tls {
+            TlsMode::Implicit => (State::Upgrading, VecDeque::new()),
+            TlsMode::Off | TlsMode::Opportunistic | TlsMode::Required => (State::Opening, greeting()),
+        };
         Self {
             ehlo_name: writable_name(ehlo_name),
             tls,
             encrypted: false,
+            login: None,
+            login_lines: VecDeque::new(),
             extensions: Extensions::default(),
             parser: ReplyParser::new(),
             output: Vec::new(),
-            awaited: VecDeque::from([Awaited::Step(Verb::Greeting)]),
+            awaited,
             plan: VecDeque::new(),
-            state: State::Opening,
+            state,
             transaction: None,
             needs_reset: false,
         }
@@ -138,7 +151,11 @@ impl Client {
         self.encrypted = true;
         self.parser = ReplyParser::new();
         self.state = State::Opening;
-        self.say_hello(Verb::Ehlo);
+        if self.tls == TlsMode::Implicit {
+            self.awaited = greeting();
+        } else {
+            self.say_hello(Verb::Ehlo);
+        }
     }
 
     /// Begins a transaction. What can be decided without the server (size, SMTPUTF8, unwritable
@@ -332,7 +349,9 @@ impl Client {
             Failure::Lost(verb) => LocalReason::ConnectionLost(*verb).outcome(),
             Failure::TimedOut(verb) => LocalReason::TimedOut(*verb).outcome(),
             Failure::Protocol(verb, error) => LocalReason::Protocol(*verb, *error).outcome(),
-            Failure::TlsNotOffered | Failure::Quit => LocalReason::ConnectionLost(Verb::Mail).outcome(),
+            Failure::TlsNotOffered | Failure::LoginNotOffered | Failure::Quit => {
+                LocalReason::ConnectionLost(Verb::Mail).outcome()
+            }
         };
         if let Some(progress) = &mut self.transaction {
             let unanswered = !matches!(failure, Failure::Refused(..));
@@ -344,6 +363,10 @@ impl Client {
         self.output.clear();
         self.state = State::Closed(failure);
     }
+}
+
+fn greeting() -> VecDeque<Awaited> {
+    VecDeque::from([Awaited::Step(Verb::Greeting)])
 }
 
 /// The argument of EHLO is one visible word; an empty one would be refused everywhere.

@@ -15,6 +15,7 @@ impl Client {
             Some(Awaited::Step(Verb::Greeting)) => self.after_greeting(reply),
             Some(Awaited::Step(Verb::Ehlo | Verb::Helo)) => self.after_hello(step, reply),
             Some(Awaited::Step(Verb::StartTls)) => self.after_start_tls(reply),
+            Some(Awaited::Step(Verb::Auth)) => self.after_auth(reply),
             Some(Awaited::Step(Verb::Rset)) => self.after_reset(reply),
             Some(Awaited::Step(Verb::Mail)) => self.after_mail(reply),
             Some(Awaited::Rcpt(index)) => self.after_rcpt(index, reply),
@@ -55,12 +56,12 @@ impl Client {
     fn choose_tls(&mut self) {
         let offered = self.extensions.starttls;
         match self.tls {
-            _ if self.encrypted => self.state = State::Ready,
+            _ if self.encrypted => self.choose_login(),
             TlsMode::Opportunistic | TlsMode::Required if offered => {
                 self.say(Awaited::Step(Verb::StartTls), "STARTTLS");
             }
-            TlsMode::Required => self.fail(Failure::TlsNotOffered),
-            TlsMode::Off | TlsMode::Opportunistic => self.state = State::Ready,
+            TlsMode::Required | TlsMode::Implicit => self.fail(Failure::TlsNotOffered),
+            TlsMode::Off | TlsMode::Opportunistic => self.choose_login(),
         }
     }
 
@@ -75,7 +76,7 @@ impl Client {
                 self.fail(Failure::Refused(Verb::StartTls, reply.clone()));
             }
             // Offered but out of order: clear text was good enough for this mode anyway.
-            Severity::Transient | Severity::Permanent => self.state = State::Ready,
+            Severity::Transient | Severity::Permanent => self.choose_login(),
         }
     }
 

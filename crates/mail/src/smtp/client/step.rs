@@ -11,6 +11,8 @@ pub enum TlsMode {
     Opportunistic,
     /// Always; without it nothing is sent.
     Required,
+    /// From the first octet, before the greeting (RFC 8314 §3).
+    Implicit,
 }
 
 /// A step of the dialogue that the server answers.
@@ -24,6 +26,8 @@ pub enum Verb {
     Helo,
     /// STARTTLS, up to its reply.
     StartTls,
+    /// AUTH, and what follows of the login.
+    Auth,
     /// MAIL.
     Mail,
     /// RCPT.
@@ -48,6 +52,7 @@ impl Verb {
             Self::Ehlo => "EHLO",
             Self::Helo => "HELO",
             Self::StartTls => "STARTTLS",
+            Self::Auth => "AUTH",
             Self::Mail => "MAIL",
             Self::Rcpt => "RCPT",
             Self::Data => "DATA",
