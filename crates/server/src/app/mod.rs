@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::entry::api;
 use crate::entry::edge::TlsSettingError;
 use crate::features::delivery::wire::{Timeouts, TlsMode};
-use crate::features::delivery::{self, Delivery, Relaying};
+use crate::features::delivery::{self, Delivery, Relaying, Submission};
 use crate::features::domains::{self, Checks};
 use crate::features::emails::Fresh;
 use crate::features::keys::Ages;
@@ -224,6 +224,13 @@ fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
 
 fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>, StartError> {
     config.net.extra_ca.as_deref().map_or(Ok(Vec::new()), roots)
+}
+
+/// The way to SMTP relays, as set.
+fn submission(config: &Config, net: &Net) -> Result<Submission, StartError> {
+    let (dns, guard) = (net.dns.clone(), net.guard.clone());
+    let made = Submission::new(dns, guard, ehlo_name(config), &extra_roots(config)?);
+    made.map_err(|error| TlsSettingError::Pair(error.to_string()).into())
 }
 
 /// The way out, as set.
@@ -497,6 +504,7 @@ fn api_parts(
         net: net.clone(),
         names: domain_names(config)?,
         relay_base: relay_base(config)?,
+        submission: submission(config, net)?,
         region: config.vault.region.clone(),
         ban_first: Duration::from_secs(config.guard.ban_minutes.saturating_mul(60)),
     })
@@ -510,7 +518,7 @@ fn delivery(
     net: &Net,
 ) -> Result<Arc<Delivery>, StartError> {
     let options = delivery_options(config)?;
-    let relaying = Relaying::new(net.http.clone(), relay_base(config)?);
+    let relaying = Relaying::new(net.http.clone(), submission(config, net)?, relay_base(config)?);
     let delivery = Delivery::new(platform.clone(), options, Arc::clone(fresh), net, relaying);
     Ok(delivery.map_err(|error| TlsSettingError::Pair(error.to_string()))?)
 }

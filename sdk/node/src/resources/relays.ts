@@ -5,7 +5,7 @@ import type { Page, PageQuery } from '../page.js';
 import type { Transport } from '../transport.js';
 
 /** Whose account a relay is. */
-export type RelayProvider = 'resend' | 'postmark' | 'ses' | 'sendgrid' | 'mailgun';
+export type RelayProvider = 'resend' | 'postmark' | 'ses' | 'sendgrid' | 'mailgun' | 'smtp';
 
 /** How a relay does; `failing` while its provider does not take the credentials. */
 export type RelayStatus = 'active' | 'failing' | 'disabled';
@@ -20,6 +20,16 @@ export interface RelayCredentials {
   accessKeyId?: string | null | undefined;
   /** SES. */
   secretAccessKey?: string | null | undefined;
+  /** SMTP: the server's name, for which its certificate has to be valid. */
+  host?: string | null | undefined;
+  /** SMTP. */
+  port?: number | null | undefined;
+  /** SMTP: from the first octet (mostly port 465), or by STARTTLS (587). */
+  tls?: 'implicit' | 'starttls' | null | undefined;
+  /** SMTP. */
+  username?: string | null | undefined;
+  /** SMTP. */
+  password?: string | null | undefined;
 }
 
 /** An account at another provider to send through. */

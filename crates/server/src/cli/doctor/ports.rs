@@ -129,6 +129,7 @@ async fn greet(config: &Config, target: &Target) -> Result<&'static str, String>
             .delivery
             .source_address
             .filter(|ip| ip.is_ipv4() == target.addr.is_ipv4()),
+        login: None,
     };
     let why = |failure: WireFailure| failure.reason;
     let connection = match Connection::open(target, &options).await {

@@ -38,6 +38,7 @@ pub use problem::Problem;
 pub(super) use request::mark;
 pub use route::{Access, Route, Routes};
 
+use crate::features::delivery::Submission;
 use crate::features::domains::{Checks, Names};
 use crate::features::emails::Fresh;
 use crate::features::keys::Authenticator;
@@ -72,6 +73,7 @@ struct Api {
     checks: Arc<Checks>,
     names: Names,
     relay_base: Option<String>,
+    submission: Submission,
     region: String,
     routes: Routes,
     document: Document,
@@ -237,6 +239,8 @@ pub struct Parts {
     pub names: Names,
     /// What is asked instead of relays' providers.
     pub relay_base: Option<String>,
+    /// The way to SMTP relays.
+    pub submission: Submission,
     /// The installation's region.
     pub region: String,
     /// How long a network is first shut out for requests that look like attacks.
@@ -252,6 +256,7 @@ pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
         net,
         names,
         relay_base,
+        submission,
         region,
         ban_first,
     } = parts;
@@ -269,6 +274,7 @@ pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
         platform,
         names,
         relay_base,
+        submission,
         region,
         routes,
         document: Document(document.into()),

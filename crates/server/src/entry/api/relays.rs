@@ -32,6 +32,21 @@ struct RelayCredentials {
     /// SES.
     #[schemars(length(min = 1, max = 512))]
     secret_access_key: Option<String>,
+    /// SMTP: the server's name, for which its certificate has to be valid.
+    #[schemars(length(min = 1, max = 253))]
+    host: Option<String>,
+    /// SMTP: where it listens.
+    #[schemars(range(min = 1, max = 65535))]
+    port: Option<u16>,
+    /// SMTP: `implicit` (mostly port 465) or `starttls` (587); never in clear text.
+    #[schemars(length(min = 1, max = 16))]
+    tls: Option<String>,
+    /// SMTP.
+    #[schemars(length(min = 1, max = 512))]
+    username: Option<String>,
+    /// SMTP.
+    #[schemars(length(min = 1, max = 512))]
+    password: Option<String>,
 }
 
 impl RelayCredentials {
@@ -42,6 +57,11 @@ impl RelayCredentials {
             server_token: secret(&self.server_token),
             access_key_id: secret(&self.access_key_id),
             secret_access_key: secret(&self.secret_access_key),
+            host: secret(&self.host),
+            port: secret(&self.port.map(|port| port.to_string())),
+            tls: secret(&self.tls),
+            username: secret(&self.username),
+            password: secret(&self.password),
         }
     }
 }
@@ -271,7 +291,7 @@ pub(super) async fn test(
     PathId(id): PathId<RelayId>,
 ) -> Result<Json<RelayTest>, Problem> {
     let base = api.relay_base.as_deref();
-    let trial = relays::try_out(&api.platform, &api.net.http, base, &caller, &id).await?;
+    let trial = relays::try_out(&api.platform, &api.net.http, &api.submission, base, &caller, &id).await?;
     Ok(Json(RelayTest {
         id: id.to_string(),
         object: "relay_test",

@@ -199,12 +199,28 @@ impl Delivery {
             Ok(signature) => signature,
             Err(finding) => return Ok(Ok(self.held(work, &finding).await)),
         };
+        let envelope = self
+            .envelope(work, &from, &mailboxes, &signature, message)
+            .await?;
+        self.talk_to_hosts(work, targets, &envelope, &[&signature, message])
+            .await
+    }
+
+    /// The envelope of the signed message, to these recipients.
+    pub(super) async fn envelope(
+        &self,
+        work: &Work,
+        from: &Mailbox,
+        mailboxes: &[Mailbox],
+        signature: &[u8],
+        message: &[u8],
+    ) -> Result<Envelope, AttemptError> {
         // The header names recipients of other destinations too: one address beyond ASCII makes the message itself internationalized
         // (RFC 6532), wherever it goes. An address of this envelope may be a blind copy, which no header names.
         let is_ascii = |mailbox: &Mailbox| mailbox.address.is_ascii();
-        let needs_smtputf8 = !header_of(message).is_ascii() || !mailboxes.iter().chain([&from]).all(is_ascii);
-        let sender = self.sender(work, &from).await?;
-        let envelope = Envelope {
+        let needs_smtputf8 = !header_of(message).is_ascii() || !mailboxes.iter().chain([from]).all(is_ascii);
+        let sender = self.sender(work, from).await?;
+        Ok(Envelope {
             wants_reports: sender.is_return_path,
             from: sender.address,
             to: mailboxes
@@ -215,9 +231,7 @@ impl Delivery {
             smtputf8: needs_smtputf8,
             eight_bit: false,
             require_tls: work.mailed.tls == Tls::Required,
-        };
-        self.talk_to_hosts(work, targets, &envelope, &[&signature, message])
-            .await
+        })
     }
 
     /// Our own check found a fault in what was about to leave, so nothing did.

@@ -7,7 +7,7 @@
 //!
 //! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which
 //! hosts), `transport` (what is guaranteed on the way to them), `ways` and `relaying` (through relays instead, and when another way may be
-//! tried), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP driver). `queue` is the operator's view of what waits.
+//! tried), `submission` (relays that are SMTP servers), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP driver). `queue` is the operator's view of what waits.
 //! Not here yet: TLS reports.
 
 mod attempt;
@@ -26,6 +26,7 @@ mod route;
 mod schedule;
 mod signing;
 mod simulate;
+mod submission;
 mod transport;
 mod ways;
 pub mod wire;
@@ -36,6 +37,7 @@ pub use queue::{Change, Changed, Chosen, Destination, Queue, QueueError};
 pub use relaying::Relaying;
 pub use returning::Returning;
 pub use sealwright_mail::smtp::Category;
+pub use submission::Submission;
 pub use transport::STATEMENTS;
 
 use crate::features::domains::Signers;

@@ -62,6 +62,7 @@ impl Pool {
             tls_config: wire::opportunistic_config()?,
             timeouts: options.timeouts,
             source: options.source,
+            login: None,
         };
         Ok(Self {
             hosts: Mutex::default(),

@@ -4,10 +4,10 @@ use super::attempt::{AttemptError, NotStarted, Work, envelope_addresses};
 use super::exchange::{Exchange, Fate, Talked};
 use super::ways::{Answered, Way, Ways};
 use super::wire::Step;
-use super::{Delivery, schedule};
+use super::{Delivery, Submission, schedule};
 use crate::clock::Timestamp;
 use crate::features::domains::Route;
-use crate::features::relays::{self, Candidate, Provider, RelayMail, Said, Verdict};
+use crate::features::relays::{self, Candidate, Opened, Provider, RelayMail, Said, Verdict};
 use crate::features::returns;
 use crate::id::RelayId;
 use crate::platform::net::{Answer, HttpClient, HttpFailure};
@@ -33,15 +33,17 @@ const OUT: [Duration; 4] = [
 /// How relays are asked.
 pub struct Relaying {
     http: HttpClient,
+    pub(super) submission: Submission,
     base: Option<String>,
     breakers: Breakers,
 }
 
 impl Relaying {
-    /// Asks over this client; at `base` instead of the providers' own addresses, if there is one.
-    pub fn new(http: HttpClient, base: Option<String>) -> Self {
+    /// Asks over these; at `base` instead of the providers' own addresses, if there is one.
+    pub fn new(http: HttpClient, submission: Submission, base: Option<String>) -> Self {
         Self {
             http,
+            submission,
             base,
             breakers: Breakers::default(),
         }
@@ -49,13 +51,13 @@ impl Relaying {
 }
 
 /// What a relay was asked and what became of it.
-struct Relayed {
-    exchange: Exchange,
-    answered: Answered,
+pub(super) struct Relayed {
+    pub(super) exchange: Exchange,
+    pub(super) answered: Answered,
 }
 
 /// How asking a relay ended; somebody may have been suppressed meanwhile.
-type Asked = Result<Relayed, BTreeMap<Vec<u8>, crate::features::suppressions::Type>>;
+pub(super) type Asked = Result<Relayed, BTreeMap<Vec<u8>, crate::features::suppressions::Type>>;
 
 impl Delivery {
     /// Tries the ways of a mail until one took it or refused it for good, or none is left.
@@ -129,6 +131,11 @@ impl Delivery {
         from: &Mailbox,
         message: &Arc<[u8]>,
     ) -> Result<Asked, AttemptError> {
+        let provider = match candidate.account.open(self.relaying.base.as_deref()) {
+            Ok(Opened::Api(provider)) => provider,
+            Ok(Opened::Smtp(server)) => return self.submit(work, candidate, &server, from, message).await,
+            Err(_) => return Err(AttemptError::Other("a stored relay can't be read")),
+        };
         let to = envelope_addresses(work.open())?;
         let signature = match self.sign(work, from, message).await? {
             Ok(signature) => signature,
@@ -138,7 +145,6 @@ impl Delivery {
             }
         };
         let signed = [&signature[..], &message[..]].concat();
-        let provider = candidate.account.open(self.relaying.base.as_deref());
         let key = format!("{}/{}/{}", work.email, work.job.part, candidate.id);
         let tag = returns::local_part(
             &self.platform.vault,
@@ -184,7 +190,7 @@ impl Delivery {
     }
 
     /// Remembers how the relay does. That its status could not be written down changes nothing for the mail.
-    async fn note(&self, work: &Work, candidate: &Candidate, verdict: &Verdict) {
+    pub(super) async fn note(&self, work: &Work, candidate: &Candidate, verdict: &Verdict) {
         let now = self.platform.clock.now();
         let (relay, kind) = (&candidate.id, candidate.kind().name());
         self.relaying.breakers.heard(relay, verdict, now);
@@ -208,7 +214,7 @@ impl Delivery {
 }
 
 /// Whether another way may be tried after hosts answered: when they took it for nobody, and refused nobody.
-fn answered(exchange: &Exchange) -> Answered {
+pub(super) fn answered(exchange: &Exchange) -> Answered {
     let is_deferred = |fate: &Fate| matches!(fate, Fate::Deferred { .. });
     if exchange.is_in_doubt {
         Answered::InDoubt
@@ -227,7 +233,7 @@ fn verdict(provider: &dyn Provider, answer: &Result<Answer, HttpFailure>) -> Ver
 }
 
 /// What becomes of the recipients of a request; a provider answers for all of them at once.
-fn fate_of(verdict: &Verdict, recipients: usize) -> (Fate, Answered) {
+pub(super) fn fate_of(verdict: &Verdict, recipients: usize) -> (Fate, Answered) {
     match verdict.clone() {
         Verdict::Accepted { id } => (
             Fate::Delivered {

@@ -6,6 +6,7 @@ use super::provider::Provider;
 use super::resend::{self, Resend};
 use super::sendgrid::{self, SendGrid};
 use super::ses::{self, Ses};
+use super::smtp::Server;
 use crate::secret::Secret;
 use sealwright_mail::address::Domain;
 use serde_json::json;
@@ -28,16 +29,19 @@ pub enum Kind {
     SendGrid,
     /// Mailgun.
     Mailgun,
+    /// Any SMTP server.
+    Smtp,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 5] = [
+    pub const ALL: [Kind; 6] = [
         Self::Resend,
         Self::Postmark,
         Self::Ses,
         Self::SendGrid,
         Self::Mailgun,
+        Self::Smtp,
     ];
 
     /// The provider as it is stored and shown.
@@ -48,6 +52,7 @@ impl Kind {
             Self::Ses => "ses",
             Self::SendGrid => "sendgrid",
             Self::Mailgun => "mailgun",
+            Self::Smtp => "smtp",
         }
     }
 
@@ -68,15 +73,30 @@ pub struct Credentials {
     pub access_key_id: Option<Secret<String>>,
     /// SES.
     pub secret_access_key: Option<Secret<String>>,
+    /// SMTP: the server's name or address.
+    pub host: Option<Secret<String>>,
+    /// SMTP: the port, in digits.
+    pub port: Option<Secret<String>>,
+    /// SMTP: `implicit` or `starttls`.
+    pub tls: Option<Secret<String>>,
+    /// SMTP.
+    pub username: Option<Secret<String>>,
+    /// SMTP.
+    pub password: Option<Secret<String>>,
 }
 
 impl Credentials {
-    fn fields(&self) -> [(&'static str, Option<&Secret<String>>); 4] {
+    fn fields(&self) -> [(&'static str, Option<&Secret<String>>); 9] {
         [
             ("apiKey", self.api_key.as_ref()),
             ("serverToken", self.server_token.as_ref()),
             ("accessKeyId", self.access_key_id.as_ref()),
             ("secretAccessKey", self.secret_access_key.as_ref()),
+            ("host", self.host.as_ref()),
+            ("port", self.port.as_ref()),
+            ("tls", self.tls.as_ref()),
+            ("username", self.username.as_ref()),
+            ("password", self.password.as_ref()),
         ]
     }
 
@@ -98,6 +118,11 @@ impl Credentials {
             server_token: of("serverToken"),
             access_key_id: of("accessKeyId"),
             secret_access_key: of("secretAccessKey"),
+            host: of("host"),
+            port: of("port"),
+            tls: of("tls"),
+            username: of("username"),
+            password: of("password"),
         }
     }
 }
@@ -113,6 +138,14 @@ pub struct Account {
     pub region: Option<String>,
     /// Which of its domains sends: Mailgun's API is one for each.
     pub domain: Option<String>,
+}
+
+/// How an account is asked.
+pub enum Opened {
+    /// By requests to its API.
+    Api(Box<dyn Provider>),
+    /// By SMTP.
+    Smtp(Server),
 }
 
 /// What is wrong with an account: the field, and what to do.
@@ -140,12 +173,18 @@ impl Account {
             Kind::Resend | Kind::SendGrid | Kind::Mailgun => &["apiKey"],
             Kind::Postmark => &["serverToken"],
             Kind::Ses => &["accessKeyId", "secretAccessKey"],
+            Kind::Smtp => &["host", "port", "tls", "username", "password"],
         };
         for (name, given) in self.credentials.fields() {
             let field = match name {
                 "apiKey" => "credentials/apiKey",
                 "serverToken" => "credentials/serverToken",
                 "accessKeyId" => "credentials/accessKeyId",
+                "host" => "credentials/host",
+                "port" => "credentials/port",
+                "tls" => "credentials/tls",
+                "username" => "credentials/username",
+                "password" => "credentials/password",
                 _ => "credentials/secretAccessKey",
             };
             match (given, wanted.contains(&name)) {
@@ -156,13 +195,16 @@ impl Account {
                         format!("{} has no such credential", self.kind.name()),
                     ));
                 }
-                (Some(secret), true) if !is_fit(secret) => {
+                (Some(secret), true) if self.kind != Kind::Smtp && !is_fit(secret) => {
                     let what =
                         format!("a credential has 1 to {CREDENTIAL_CHARS_MAX} printable ASCII characters");
                     return Err(wrong(field, what));
                 }
                 (Some(_), true) | (None, false) => {}
             }
+        }
+        if self.kind == Kind::Smtp {
+            Server::of(&self.credentials)?;
         }
         self.check_region()?;
         match (self.kind, &self.domain) {
@@ -189,7 +231,7 @@ impl Account {
             (Kind::Mailgun, Some(region)) if !MAILGUN_REGIONS.contains(&region) => {
                 Err(wrong("region", "mailgun has the regions us and eu"))
             }
-            (Kind::Resend | Kind::Postmark | Kind::SendGrid, Some(_)) => Err(wrong(
+            (Kind::Resend | Kind::Postmark | Kind::SendGrid | Kind::Smtp, Some(_)) => Err(wrong(
                 "region",
                 format!("{} has no regions to choose from", self.kind.name()),
             )),
@@ -197,13 +239,17 @@ impl Account {
         }
     }
 
-    /// The provider, ready to be asked: at its own address, or below `base`, where the operator's own stand-in for all of them is.
-    pub fn open(&self, base: Option<&str>) -> Box<dyn Provider> {
+    /// The provider, ready to be asked: at its own address, or below `base`, where the operator's own stand-in for all APIs is.
+    ///
+    /// # Errors
+    /// [`AccountError`] when it is a server whose fields are not fit.
+    pub fn open(&self, base: Option<&str>) -> Result<Opened, AccountError> {
         let base = |own: String| base.map_or(own, |base| format!("{base}/{}", self.kind.name()));
         let secret =
             |secret: &Option<Secret<String>>| secret.clone().unwrap_or_else(|| Secret::new(String::new()));
         let given = &self.credentials;
-        match self.kind {
+        let api: Box<dyn Provider> = match self.kind {
+            Kind::Smtp => return Server::of(given).map(Opened::Smtp),
             Kind::Resend => Box::new(Resend {
                 base: base(resend::BASE.to_owned()),
                 api_key: secret(&given.api_key),
@@ -230,7 +276,8 @@ impl Account {
                 domain: self.domain.clone().unwrap_or_default(),
                 api_key: secret(&given.api_key),
             }),
-        }
+        };
+        Ok(Opened::Api(api))
     }
 }
 
@@ -253,6 +300,7 @@ mod tests {
                 server_token: of("serverToken"),
                 access_key_id: of("accessKeyId"),
                 secret_access_key: of("secretAccessKey"),
+                ..Credentials::default()
             },
             region: region.map(str::to_owned),
             domain: domain.map(str::to_owned),

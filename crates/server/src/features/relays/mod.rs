@@ -5,8 +5,8 @@
 //! by priority, and by weight among those of one priority, the same for each attempt of a mail.
 //!
 //! Each provider's file (`resend`, `postmark`, `ses`, `sendgrid`, `mailgun`) says how it is asked to send and what its answers mean, and
-//! touches nothing; `provider` is what they have in common. What they answer is written down in `contracts/`, and tested against.
-//! `feeds` reads what providers tell of mail later, and checks that they tell it.
+//! touches nothing; `smtp` does so for any server that takes mail over SMTP; `provider` is what they have in common. What they answer is
+//! written down in `contracts/`, and tested against. `feeds` reads what providers tell of mail later, and checks that they tell it.
 //! Not here: when a relay is asked, and what follows from its answer (`delivery`).
 
 mod change;
@@ -22,18 +22,20 @@ mod provider;
 mod resend;
 mod sendgrid;
 mod ses;
+mod smtp;
 mod store;
 mod trial;
 
 pub use change::{Change, change, delete};
 pub use choose::{Candidate, candidate, candidates, in_order, note_credentials};
-pub use credentials::{Account, AccountError, Credentials, Kind};
+pub use credentials::{Account, AccountError, Credentials, Kind, Opened};
 pub use feeds::{FeedEvent, FeedKey, FeedRequest, Outcome, Whom, feed, told};
 pub use list::{get, list};
 pub use make::{NewRelay, create};
 pub use provider::{Call, Provider, RelayMail, Said, Unfit, Verdict};
+pub use smtp::{Server, verdict as smtp_verdict};
 pub use store::ALL as STATEMENTS;
-pub use trial::{Trial, ask, try_out};
+pub use trial::{LogIn, Trial, ask, try_out};
 
 use crate::clock::Timestamp;
 use crate::id::{Id as _, RelayId};

@@ -1,6 +1,6 @@
 //! Asks a provider whether it takes a relay's credentials, without sending anything.
 
-use super::{Call, RelayError, Unfit, candidate, note_credentials};
+use super::{Call, Opened, RelayError, Server, Unfit, candidate, note_credentials};
 use crate::features::keys::Caller;
 use crate::id::RelayId;
 use crate::platform::Platform;
@@ -20,6 +20,12 @@ pub struct Trial {
     pub are_taken: Option<bool>,
     /// What happened, in words of ours.
     pub message: String,
+}
+
+/// Logs in at SMTP servers.
+pub trait LogIn: Sync {
+    /// Connects, encrypts, logs in and leaves.
+    fn log_in(&self, server: &Server) -> impl Future<Output = Trial> + Send;
 }
 
 /// Sends a request to a provider, once.
@@ -46,6 +52,7 @@ pub async fn ask(http: &HttpClient, call: Call) -> Result<Answer, HttpFailure> {
 pub async fn try_out(
     platform: &Platform,
     http: &HttpClient,
+    smtp: &impl LogIn,
     base: Option<&str>,
     caller: &Caller,
     id: &RelayId,
@@ -53,9 +60,12 @@ pub async fn try_out(
     let candidate = candidate(platform, &caller.org, id)
         .await?
         .ok_or(RelayError::Unknown)?;
-    let trial = match candidate.account.open(base).check(platform.clock.now()) {
-        Ok(call) => trial(ask(http, call).await),
-        Err(unfit) => refused(unfit),
+    let trial = match candidate.account.open(base)? {
+        Opened::Smtp(server) => smtp.log_in(&server).await,
+        Opened::Api(provider) => match provider.check(platform.clock.now()) {
+            Ok(call) => trial(ask(http, call).await),
+            Err(unfit) => refused(unfit),
+        },
     };
     if let Some(are_taken) = trial.are_taken {
         let now = platform.clock.now();

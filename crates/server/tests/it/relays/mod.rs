@@ -6,6 +6,7 @@
 mod api;
 mod feeds;
 mod sending;
+mod smtp;
 mod stand_in;
 
 use crate::harness::{Engine, House, Setup};

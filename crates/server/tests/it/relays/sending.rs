@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Longer than the first wait of the schedule.
-const NEXT: Duration = Duration::from_secs(3 * 60);
+pub(super) const NEXT: Duration = Duration::from_secs(3 * 60);
 
-fn standing(engine: Engine) -> Setup {
+pub(super) fn standing(engine: Engine) -> Setup {
     Setup::new(engine).clock(&Clock::manual(Clock::System.now()))
 }
 
@@ -66,7 +66,7 @@ fn message(asked: &Asked) -> Vec<u8> {
 }
 
 /// Waits until the mail was deferred this often, and then for the date of the next attempt.
-async fn deferred(house: &House, id: &str, times: usize) {
+pub(super) async fn deferred(house: &House, id: &str, times: usize) {
     eventually(&format!("{times} deferrals"), async || {
         let shown = house.shown(id).await;
         (events_of(&shown, "email.deferred").len() >= times).then_some(())

@@ -91,7 +91,9 @@ impl Demands<'_> {
             (true, ..) => pkix(),
             (false, Dane::Unusable, _) => Guarantee::Encrypted,
             (false, _, TlsMode::Off) => Guarantee::Clear,
-            (false, _, TlsMode::Opportunistic | TlsMode::Required) => Guarantee::Opportunistic,
+            (false, _, TlsMode::Opportunistic | TlsMode::Required | TlsMode::Implicit) => {
+                Guarantee::Opportunistic
+            }
         })
     }
 }

@@ -41,7 +41,7 @@ impl Connection {
         steps.start();
         let mut connection = Self {
             pipe: Pipe::new(Stream::Plain(stream)),
-            client: Client::new(&options.ehlo_name, options.tls),
+            client: client(options),
             steps,
             timeouts: options.timeouts,
             tls: None,
@@ -303,6 +303,14 @@ impl Connection {
     }
 }
 
+fn client(options: &ConnectOptions) -> Client {
+    let client = Client::new(&options.ehlo_name, options.tls);
+    match options.login.clone() {
+        Some(login) => client.logging_in(login),
+        None => client,
+    }
+}
+
 async fn connect(addr: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let stream = match source {
         None => TcpStream::connect(addr).await?,
@@ -344,7 +352,11 @@ fn tls_reason(error: &io::Error) -> String {
 fn verb_of_failure(failure: Option<&Failure>) -> Option<Verb> {
     match failure? {
         Failure::Lost(verb) | Failure::TimedOut(verb) => Some(*verb),
-        Failure::Protocol(..) | Failure::Refused(..) | Failure::TlsNotOffered | Failure::Quit => None,
+        Failure::Protocol(..)
+        | Failure::Refused(..)
+        | Failure::TlsNotOffered
+        | Failure::LoginNotOffered
+        | Failure::Quit => None,
     }
 }
 

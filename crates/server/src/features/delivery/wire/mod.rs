@@ -24,7 +24,7 @@ use std::time::Duration;
 use sealwright_mail::smtp::limits;
 #[doc(inline)]
 pub use sealwright_mail::smtp::{
-    Envelope, Extensions, LocalReason, Outcome, Reason, Reply, Severity, TlsMode, Verb,
+    Envelope, Extensions, LocalReason, Outcome, Reason, Reply, Severity, TlsMode, Verb, client::Login,
 };
 
 pub use connection::Connection;
@@ -39,7 +39,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Until the greeting.
     pub greeting: Duration,
-    /// Until the reply to EHLO, HELO, STARTTLS or RSET.
+    /// Until the reply to EHLO, HELO, STARTTLS, AUTH or RSET.
     pub command: Duration,
     /// For the TLS handshake.
     pub handshake: Duration,
@@ -95,7 +95,7 @@ impl Timeouts {
     pub(super) fn of(&self, verb: Verb) -> Duration {
         match verb {
             Verb::Greeting => self.greeting,
-            Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Rset => self.command,
+            Verb::Ehlo | Verb::Helo | Verb::StartTls | Verb::Auth | Verb::Rset => self.command,
             Verb::Mail => self.mail,
             Verb::Rcpt => self.rcpt,
             Verb::Data => self.data,
@@ -128,6 +128,8 @@ pub struct ConnectOptions {
     pub timeouts: Timeouts,
     /// The local address to connect from, if the host has several.
     pub source: Option<IpAddr>,
+    /// Who to log in as, once the connection is encrypted.
+    pub login: Option<Login>,
 }
 
 /// Why there is no TLS where it was demanded.
@@ -154,6 +156,20 @@ pub struct WireFailure {
     pub reason: String,
     /// What the server said, if it refused.
     pub reply: Option<Reply>,
+}
+
+impl WireFailure {
+    /// Nothing was connected to yet.
+    pub(super) fn before(reason: &str) -> Self {
+        Self {
+            steps: Vec::new(),
+            permanent: false,
+            retry_without_tls: false,
+            tls_problem: None,
+            reason: reason.to_owned(),
+            reply: None,
+        }
+    }
 }
 
 impl fmt::Display for WireFailure {

@@ -11,7 +11,7 @@ pub const STEP_REPLY_CHARS_MAX: usize = 512;
 /// One step of a dialogue.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Step {
-    /// `connect`, `greeting`, `EHLO`, `HELO`, `STARTTLS`, `TLS` (the handshake), `RSET`, `MAIL`, `RCPT`, `DATA`,
+    /// `connect`, `greeting`, `EHLO`, `HELO`, `STARTTLS`, `TLS` (the handshake), `AUTH`, `RSET`, `MAIL`, `RCPT`, `DATA`,
     /// `content`, `dot`.
     pub verb: &'static str,
     /// From the moment its octets were given to the connection to its reply. Pipelined steps start together.

@@ -98,6 +98,11 @@ impl FeedKey {
                 Key::Mailgun(hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes()))
             }
             Kind::Ses => return Err(unfit("ses has no feed here yet")),
+            Kind::Smtp => {
+                return Err(unfit(
+                    "an SMTP server tells by mail to the return path, and needs no feed",
+                ));
+            }
         };
         Ok(Self(key))
     }

@@ -54,7 +54,7 @@ pub fn told(kind: Kind, json: &Value) -> Vec<FeedEvent<'_>> {
             events.filter_map(sendgrid).take(EVENTS_MAX).collect()
         }
         Kind::Mailgun => mailgun(json).into_iter().collect(),
-        Kind::Ses => Vec::new(),
+        Kind::Ses | Kind::Smtp => Vec::new(),
     }
 }
 

@@ -46,6 +46,7 @@ fn options(tls: TlsMode) -> ConnectOptions {
         tls_config: opportunistic_config().unwrap(),
         timeouts: Timeouts::default(),
         source: None,
+        login: None,
     }
 }
 
