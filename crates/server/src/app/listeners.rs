@@ -114,8 +114,8 @@ impl Listeners<'_> {
             return Ok(None);
         };
         let options = smtp::Options {
-            hostname: super::ehlo_name(self.config),
-            return_host: super::return_host(self.config)?,
+            hostname: super::options::ehlo_name(self.config),
+            return_host: super::options::return_host(self.config)?,
             tls: Tls::for_mail(Arc::clone(certificates))?,
             platform: self.platform.clone(),
         };
@@ -211,7 +211,7 @@ impl Listeners<'_> {
         let path = self.config.store.data_dir.join("acme");
         let http = HttpConfig {
             extra_roots: match &acme.ca {
-                Some(path) => super::roots(path)?,
+                Some(path) => super::options::roots(path)?,
                 None => Vec::new(),
             },
             ..HttpConfig::default()
@@ -247,7 +247,7 @@ pub fn sts_policy(config: &Config) -> Result<Option<StsPolicy>, StartError> {
         ));
     };
     let host = Domain::parse(host).map_err(|error| unfit(format!("host: {error}")))?;
-    let own = [super::ehlo_name(config)];
+    let own = [super::options::ehlo_name(config)];
     let names: &[String] = match settings.exchangers.as_slice() {
         [] => &own,
         names => names,

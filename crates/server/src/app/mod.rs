@@ -1,36 +1,33 @@
 //! Puts the parts together: from settings to a running process, and to its orderly end.
 
 mod listeners;
+mod options;
 mod watch;
 
 pub use listeners::sts_policy;
+pub use options::{alerts_to, delivery_options, domain_names, net};
 pub use watch::Readiness;
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entry::api;
 use crate::entry::edge::TlsSettingError;
-use crate::features::delivery::wire::{Timeouts, TlsMode};
-use crate::features::delivery::{self, Delivery, Relaying, Submission};
-use crate::features::domains::{self, Checks};
+use crate::features::delivery::{self, Delivery, Relaying};
+use crate::features::domains::Checks;
 use crate::features::emails::Fresh;
 use crate::features::keys::Ages;
-use crate::features::notices::{self, Notices};
+use crate::features::notices::Notices;
 use crate::features::webhooks::{self, Webhooks};
-use crate::id::{Id as _, NodeId, OrgId};
+use crate::id::{Id as _, NodeId};
 use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::platform::jobs::{Held, Hints, Jobs, Stop};
-use crate::platform::net::{
-    DnsConfig, Guard, HttpConfig, HttpsUrl, Net, NetSetupError, SecureConfig, UrlRefused,
-};
+use crate::platform::net::{Net, NetSetupError};
 use crate::platform::store::{Location, Schema, Store, StoreError};
 use crate::platform::vault::{RootKey, Vault, VaultError, random};
 use axum::Router;
 use listeners::{Addresses, Listeners, Routers};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use sealwright_mail::address::{AddressError, Domain, Mailbox};
+use options::{notice_sender, relay_base, submission};
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -214,167 +211,6 @@ pub async fn open(config: &Config, clock: Clock) -> Result<(Platform, StoreLock)
         tracing::warn!(%error, "partitions could not be made; rows go to the default partition");
     }
     Ok((platform, lock))
-}
-
-/// The certificates of a PEM file.
-fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
-    let roots = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    roots.map_err(|error| file_error(path, std::io::Error::other(error.to_string())))
-}
-
-fn extra_roots(config: &Config) -> Result<Vec<CertificateDer<'static>>, StartError> {
-    config.net.extra_ca.as_deref().map_or(Ok(Vec::new()), roots)
-}
-
-/// The way to SMTP relays, as set.
-fn submission(config: &Config, net: &Net) -> Result<Submission, StartError> {
-    let (dns, guard) = (net.dns.clone(), net.guard.clone());
-    let made = Submission::new(dns, guard, ehlo_name(config), &extra_roots(config)?);
-    made.map_err(|error| TlsSettingError::Pair(error.to_string()).into())
-}
-
-/// The way out, as set.
-pub fn net(config: &Config) -> Result<Net, StartError> {
-    let extra_roots = extra_roots(config)?;
-    let guard = Guard::with_allowed(config.net.allow_private.clone());
-    let dns = DnsConfig {
-        servers: config.net.name_servers.clone(),
-        authority_port: config.net.authority_port,
-    };
-    let is_wanted = match config.net.dnssec.as_str() {
-        "auto" => true,
-        "off" => false,
-        _ => return Err(StartError::Setting("net.dnssec: expected auto or off".into())),
-    };
-    let secure = SecureConfig {
-        is_wanted,
-        servers: config.net.name_servers.clone(),
-        trust_anchor: config.net.trust_anchor.clone(),
-    };
-    let local = config.webhooks.source_address.into_iter().collect();
-    Ok(Net::new(
-        guard,
-        dns,
-        secure,
-        HttpConfig {
-            local,
-            extra_roots,
-            ..HttpConfig::default()
-        },
-    )?)
-}
-
-/// Where the records of sending domains lead to, as set.
-pub fn domain_names(config: &Config) -> Result<domains::Names, StartError> {
-    let settings = &config.domains;
-    let parse = |name: &str, value: &Option<String>| -> Result<Option<Domain>, StartError> {
-        let unfit = |error: AddressError| StartError::Setting(format!("domains.{name}: {error}"));
-        value.as_deref().map(Domain::parse).transpose().map_err(unfit)
-    };
-    Ok(domains::Names {
-        zone: parse("zone", &settings.zone)?,
-        sender: ehlo_name(config),
-        inbound: parse("inbound_host", &settings.inbound_host)?,
-        tracking: parse("tracking_host", &settings.tracking_host)?,
-    })
-}
-
-fn ehlo_name(config: &Config) -> String {
-    config.delivery.ehlo_name.clone().unwrap_or_else(host_name)
-}
-
-/// The installation's own host of return paths, as set.
-fn return_host(config: &Config) -> Result<Option<String>, StartError> {
-    let host = config.returns.host.as_deref().map(Domain::parse).transpose();
-    let unfit = |error: AddressError| StartError::Setting(format!("returns.host: {error}"));
-    Ok(host.map_err(unfit)?.map(|host| host.as_str().to_owned()))
-}
-
-/// How mail leaves, as set.
-pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError> {
-    let settings = &config.delivery;
-    let tls = match settings.tls.as_str() {
-        "opportunistic" => TlsMode::Opportunistic,
-        "required" => TlsMode::Required,
-        "off" => TlsMode::Off,
-        _ => {
-            return Err(StartError::Setting(
-                "delivery.tls: expected opportunistic, required or off".into(),
-            ));
-        }
-    };
-    Ok(delivery::Options {
-        ehlo_name: ehlo_name(config),
-        static_route: settings.static_route,
-        port: settings.port,
-        source: settings.source_address,
-        concurrency_max: settings.concurrency_max.max(1),
-        destination_concurrency_max: settings.destination_concurrency_max.max(1),
-        providers: providers(config)?,
-        connections_per_host_max: settings.connections_per_host_max.max(1),
-        tls,
-        extra_roots: extra_roots(config)?,
-        sts_port: config.net.mta_sts_port,
-        expire_after: Duration::from_secs(settings.expire_hours.saturating_mul(3600)),
-        poll: Duration::from_millis(settings.poll_ms.max(10)),
-        timeouts: Timeouts::default(),
-        alerts_to: alerts_to(config)?,
-        returning: delivery::Returning {
-            is_taken: config.smtp.listen.is_some() || config.returns.host.is_some(),
-            host: return_host(config)?,
-        },
-    })
-}
-
-fn providers(config: &Config) -> Result<delivery::Providers, StartError> {
-    let path = config.delivery.providers.as_deref();
-    let own = path.map(|path| std::fs::read_to_string(path).map_err(|error| file_error(path, error)));
-    let unfit = |wrong: String| StartError::Setting(format!("delivery.providers: {wrong}"));
-    delivery::Providers::new(own.transpose()?.as_deref()).map_err(unfit)
-}
-
-/// The organization that is told what is wrong with the installation, if one is set.
-pub fn alerts_to(config: &Config) -> Result<Option<OrgId>, StartError> {
-    Ok(notice_sender(config)?.map(|sender| sender.org))
-}
-
-/// What is asked instead of relays' providers, as set.
-fn relay_base(config: &Config) -> Result<Option<String>, StartError> {
-    let Some(base) = &config.relays.base_url else {
-        return Ok(None);
-    };
-    let unfit = |error: UrlRefused| StartError::Setting(format!("relays.base_url: {error}"));
-    HttpsUrl::parse(base).map_err(unfit)?;
-    Ok(Some(base.trim_end_matches('/').to_owned()))
-}
-
-/// Who sends notices, as set.
-fn notice_sender(config: &Config) -> Result<Option<notices::Sender>, StartError> {
-    let (from, org) = match (&config.notices.from, &config.notices.org) {
-        (Some(from), Some(org)) => (from, org),
-        (None, None) => return Ok(None),
-        _ => {
-            return Err(StartError::Setting(
-                "notices.from and notices.org belong together".into(),
-            ));
-        }
-    };
-    let unfit = |name: &str, reason: String| StartError::Setting(format!("notices.{name}: {reason}"));
-    Ok(Some(notices::Sender {
-        from: Mailbox::parse(from).map_err(|error| unfit("from", error.to_string()))?,
-        org: OrgId::parse(org).ok_or_else(|| unfit("org", "expected an id that begins with org_".into()))?,
-    }))
-}
-
-/// The machine's own name, as it calls itself.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() {
-        "localhost".to_owned()
-    } else {
-        name.to_owned()
-    }
 }
 
 /// A running process.
