@@ -20,14 +20,14 @@ GOOD = {
     "updateApiKey": {"permissions": ["emails:send"]},
     "updateRelay": {"credentials": {"apiKey": "re_edge"}, "domains": []},
     "createSuppression": {"email": "gone@example.com", "type": "manual"},
-    "createTemplate": {"name": "Welcome", "subject": "Hello {{name}}", "html": "<p>Hello {{name}}</p>", "text": "Hello {{name}}", "amp": None},
     "addMember": {"issuerId": os.environ["EDGE_ISSUER"]},
     "updateSettings": {"securityContact": "ops@example.com", "browserOrigins": ["https://app.example.com"]},
 }
 
 numbers = itertools.count(1)
 answers = Counter()
-suppressions = []  # ids of those that were made; schemathesis follows an answer to the next request only by luck
+# Ids of what was made, by the noun of their operations; schemathesis follows an answer to the next request only by luck.
+made = {"Suppression": [], "Template": []}
 
 
 def operation(case):
@@ -44,8 +44,9 @@ def before_call(_context, case, _kwargs):
         case.path_parameters["id"] = "iss_00000000000000000000000000"
     if operation(case) in ("checkSuppression", "deleteSuppressionByAddress") and number % 2:
         case.query = {"email": "gone@example.com"}
-    if operation(case) in ("getSuppression", "deleteSuppression") and number % 2 and suppressions:
-        case.path_parameters["id"] = suppressions[-1]
+    for noun, ids in made.items():
+        if operation(case) in (f"{verb}{noun}" for verb in ("get", "update", "delete", "render")) and number % 2 and ids:
+            case.path_parameters["id"] = ids[-1]
     is_valid = case.meta is not None and case.meta.generation.mode.is_positive
     # Every second one, so that what the schema alone allows is sent, too.
     if is_valid and number % 2 and isinstance(case.body, dict):
@@ -54,6 +55,12 @@ def before_call(_context, case, _kwargs):
             case.body = {"name": f"d{number}.example"}
         if operation(case) == "createSuppression" and number % 4 == 3:
             case.body["email"] = f"gone{number}@example.com"  # one that is not freed by its address
+        if operation(case) == "createTemplate":
+            case.body = {"name": f"t{number}", "subject": "Hello {{name}}", "html": "<p>Hello {{name}}</p>", "text": "Hello {{name}}"}
+        if operation(case) == "renderTemplate":
+            case.body = {"variables": {"name": "Ada"}}
+        if operation(case) == "updateTemplate":
+            case.body = {"name": f"t{number}"}
         if operation(case) == "createRelay":
             case.body = {"name": f"r{number}", "provider": "resend", "credentials": {"apiKey": "re_edge"}}
 
@@ -61,10 +68,11 @@ def before_call(_context, case, _kwargs):
 @schemathesis.hook
 def after_call(_context, case, response):
     answers[operation(case), response.status_code] += 1
-    if operation(case) == "createSuppression" and response.status_code == 201:
-        suppressions.append(response.json()["id"])
-    if operation(case).startswith("deleteSuppression") and response.status_code == 200 and response.json()["id"] in suppressions:
-        suppressions.remove(response.json()["id"])
+    for noun, ids in made.items():
+        if operation(case) == f"create{noun}" and response.status_code == 201:
+            ids.append(response.json()["id"])
+        if operation(case).startswith(f"delete{noun}") and response.status_code == 200 and response.json()["id"] in ids:
+            ids.remove(response.json()["id"])
 
 
 @atexit.register

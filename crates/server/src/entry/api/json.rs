@@ -9,7 +9,7 @@ use crate::limits::{JSON_DEPTH_MAX, REQUEST_BODY_TIMEOUT};
 use axum::body::{Body, Bytes};
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
@@ -129,6 +129,31 @@ pub(super) fn is_media(headers: &HeaderMap, media: &str) -> bool {
     is_media && is_utf8 && is_plain
 }
 
+/// A body that has fields is an object: by itself, serde takes an array of their values in order for it, too.
+struct Objects<'a, R>(&'a mut serde_json::Deserializer<R>);
+
+impl<'de, R: serde_json::de::Read<'de>> Deserializer<'de> for Objects<'_, R> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.0.deserialize_map(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
 /// The value of a JSON body.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if bytes.is_empty() {
@@ -140,7 +165,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .and_then(|()| look.end())
         .map_err(|error| not_json(&error))?;
     let mut typed = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut typed)
+    serde_path_to_error::deserialize(Objects(&mut typed))
         .map_err(|error| misfit(error.path(), &error.inner().to_string()))
 }
 
@@ -313,6 +338,14 @@ mod tests {
     struct Outer {
         #[allow(dead_code, reason = "only its reading is tested")]
         list: Vec<Inner>,
+    }
+
+    #[test]
+    fn values_without_their_names_are_no_object() {
+        for text in ["[]", "[[]]", r#"[[{"content": "a"}]]"#, "null", "7"] {
+            assert_ne!(refusal(text), "accepted", "{text}");
+        }
+        assert_eq!(refusal(r#"{"list": []}"#), "accepted");
     }
 
     fn refusal(text: &str) -> String {
