@@ -11,4 +11,4 @@ cd "$ROOT"
 if [[ -z ${SEALWRIGHT_BIN-} ]]; then cargo test --quiet --locked --workspace --no-run; fi
 export CARGO_TARGET_DIR=$TARGET
 
-"$VENV/bin/python" tools/farm/farm.py "$@"
+"$VENV/bin/python" tools/exchangers/run.py "$@"

@@ -111,7 +111,7 @@ def main():
     options.add_argument("--keep", action="store_true", help="keep the folder of this run")
     options = options.parse_args()
     if os.geteuid() != 0:
-        print("farm.py: no verdict: needs root", file=sys.stderr)
+        print("farm: no verdict: needs root", file=sys.stderr)
         return 2
     folder = Path(tempfile.mkdtemp(prefix="sealwright-farm-"))
     folder.chmod(0o755)
@@ -120,11 +120,11 @@ def main():
         with ExitStack() as cleanup:
             judge(verdicts, Town(folder, cleanup), options.parts or ALL)
     except Failed as failed:
-        print(f"farm.py: no verdict: {failed} (files in {folder})", file=sys.stderr)
+        print(f"farm: no verdict: {failed} (files in {folder})", file=sys.stderr)
         return 2
     verdicts.tell(f"{time.monotonic() - begun:.0f} s")
     if options.keep or verdicts.failed:
-        print(f"farm.py: everything that was recorded is in {folder}", file=sys.stderr)
+        print(f"farm: everything that was recorded is in {folder}", file=sys.stderr)
     else:
         shutil.rmtree(folder)
     return verdicts.close()
