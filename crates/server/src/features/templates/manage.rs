@@ -186,20 +186,29 @@ pub async fn create(
     Ok(made)
 }
 
+/// One template's row, its versions, and the sealed source of the active one, as of one moment.
+async fn read(
+    platform: &Platform,
+    caller: &Caller,
+    id: &TemplateId,
+) -> Result<(TemplateRow, Vec<(i64, Timestamp)>, Bytes), TemplatesError> {
+    let id = id.clone();
+    let unit = async move |tx: &OrgTx| {
+        let row = store::get(tx, &id).await?.ok_or(TemplatesError::Unknown)?;
+        let versions = store::versions(tx, &id).await?;
+        let sealed = store::source(tx, &id, row.active).await?;
+        Ok((row, versions, sealed.ok_or(TemplatesError::NoVersion)?))
+    };
+    platform.store.org(&caller.org).read("template_get", unit).await
+}
+
 /// What is shown of one template: itself, its versions, and what the active one says.
 pub async fn get(
     platform: &Platform,
     caller: &Caller,
     id: &TemplateId,
 ) -> Result<(Template, Versions, Source), TemplatesError> {
-    let wanted = id.clone();
-    let unit = async move |tx: &OrgTx| {
-        let row = store::get(tx, &wanted).await?.ok_or(TemplatesError::Unknown)?;
-        let versions = store::versions(tx, &wanted).await?;
-        let sealed = store::source(tx, &wanted, row.active).await?;
-        Ok::<_, TemplatesError>((row, versions, sealed.ok_or(TemplatesError::NoVersion)?))
-    };
-    let (row, versions, sealed) = platform.store.org(&caller.org).read("template_get", unit).await?;
+    let (row, versions, sealed) = read(platform, caller, id).await?;
     let vault = platform.vault.org(&caller.org).await?;
     let source = open(&vault, id, row.active, &sealed).await?;
     let version = |(number, created_at)| Version { number, created_at };
@@ -269,14 +278,7 @@ pub async fn update(
     id: &TemplateId,
     change: Change,
 ) -> Result<Template, TemplatesError> {
-    let wanted = id.clone();
-    let unit = async move |tx: &OrgTx| {
-        let row = store::get(tx, &wanted).await?.ok_or(TemplatesError::Unknown)?;
-        let versions = store::versions(tx, &wanted).await?;
-        let sealed = store::source(tx, &wanted, row.active).await?;
-        Ok::<_, TemplatesError>((row, versions, sealed.ok_or(TemplatesError::NoVersion)?))
-    };
-    let (old, versions, sealed) = platform.store.org(&caller.org).read("template_get", unit).await?;
+    let (old, versions, sealed) = read(platform, caller, id).await?;
     let vault = platform.vault.org(&caller.org).await?;
     let (mut new, now) = (old.clone(), platform.clock.now());
     // Later than what was read, also within one tick of the clock: the update is held against it.
