@@ -182,6 +182,9 @@ pub const FEED_BYTES_MAX: usize = 1024 * 1024;
 /// Event names or wildcards of one webhook endpoint.
 pub const WEBHOOK_EVENTS_MAX: usize = 50;
 
+/// Different results of TLS towards receiving domains that one process counts between two writes; further ones are not counted.
+pub const TLS_RESULTS_MAX: usize = 50_000;
+
 /// Notices of one kind that an organization's security contact gets in a day (UTC).
 pub const NOTICES_PER_DAY_MAX: usize = 20;
 

@@ -10,6 +10,8 @@
 //! │     └─ inline files
 //! └─ files
 //! ```
+//!
+//! A mail whose one file is a report of TLS (RFC 8460 §5.3) is a `report` instead of `mixed`.
 
 use super::{Attachment, Draft};
 use crate::encode::{BodyText, Field, Transfer, is_seven_bit, push_base64, push_file_name};
@@ -17,6 +19,9 @@ use aws_lc_rs::digest;
 
 /// Octets of the seed's digest in a boundary: enough that two messages never share one.
 const BOUNDARY_DIGEST_OCTETS: usize = 12;
+
+/// What a report of TLS is.
+const TLS_REPORT: &str = "application/tlsrpt+gzip";
 
 /// Appends the fields that describe the body, the empty line and the body; returns where it begins.
 pub(super) fn push(out: &mut Vec<u8>, draft: &Draft<'_>) -> usize {
@@ -53,7 +58,12 @@ impl Writer<'_, '_> {
         if files.is_empty() {
             return self.content(draft, &inline);
         }
-        let boundary = self.open("mixed", "");
+        let boundary = match files.as_slice() {
+            [file] if file.content_type.as_str() == TLS_REPORT => {
+                self.open("report", "report-type=\"tlsrpt\";\r\n ")
+            }
+            _ => self.open("mixed", ""),
+        };
         if draft.text.is_some() || draft.html.is_some() {
             self.delimit(&boundary);
             self.content(draft, &inline);

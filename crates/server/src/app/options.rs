@@ -117,6 +117,8 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
         expire_after: Duration::from_secs(settings.expire_hours.saturating_mul(3600)),
         poll: Duration::from_millis(settings.poll_ms.max(10)),
         timeouts: Timeouts::default(),
+        tls_reports: config.delivery.tls_reports,
+        sender: notice_sender(config)?,
         alerts_to: alerts_to(config)?,
         returning: delivery::Returning {
             is_taken: config.smtp.listen.is_some() || config.returns.host.is_some(),

@@ -163,6 +163,9 @@ settings! {
         /// TLS towards receiving hosts that demand nothing themselves by DANE or MTA-STS: `opportunistic` (use it when offered),
         /// `required` (only with a certificate that is valid for the host's name; defer otherwise), `off` (clear text).
         tls: String = "opportunistic",
+        /// Whether receiving domains that ask for it (a record at `_smtp._tls`) are told once a day what became of TLS on the way to them:
+        /// how often it came about, and how it failed. By mail it is told in the name of `notices.from`.
+        tls_reports: bool = "true",
         /// How long an e-mail is tried before it fails, in hours.
         expire_hours: u64 = "72",
         /// Milliseconds between two looks for due work; new mail is picked up at once, without waiting for the next look.

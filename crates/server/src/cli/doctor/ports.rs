@@ -123,7 +123,7 @@ async fn greet(config: &Config, target: &Target) -> Result<&'static str, String>
     let mut options = ConnectOptions {
         ehlo_name: delivery.ehlo_name,
         tls: TlsMode::Opportunistic,
-        tls_config: opportunistic_config().map_err(|error| error.to_string())?,
+        tls_config: opportunistic_config(&[]).map_err(|error| error.to_string())?,
         timeouts: waits,
         source: config
             .delivery

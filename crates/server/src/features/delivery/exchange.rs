@@ -303,7 +303,7 @@ impl Delivery {
     async fn talk(&self, work: &Work, candidate: Candidate, envelope: &Envelope, parts: &[&[u8]]) -> Talk {
         let mut may_reuse = true;
         loop {
-            let mut lent = match self.pool.lend(&candidate, may_reuse).await {
+            let mut lent = match self.lend(&candidate, may_reuse).await {
                 Ok(lent) => lent,
                 Err(failure) => return Talk::NextHost(failure, candidate),
             };
@@ -326,6 +326,25 @@ impl Delivery {
             self.pool.give_back(lent);
             return Talk::Answered(exchange);
         }
+    }
+
+    /// A connection to a host; what TLS came to on a new one is counted.
+    async fn lend(&self, candidate: &Candidate, may_reuse: bool) -> Result<Lent, WireFailure> {
+        let lent = self.pool.lend(candidate, may_reuse).await;
+        if let Some(expected) = &candidate.expected {
+            let address = candidate.target.addr.ip().to_string();
+            let host = [candidate.target.host.as_str(), address.as_str()];
+            let results = self.transport.results();
+            match &lent {
+                Ok(lent) if lent.was_kept => {}
+                Ok(lent) => results.opened(expected, host, lent.connection.tls(), lent.fault),
+                Err(WireFailure {
+                    fault: Some(fault), ..
+                }) => results.failed(expected, host, *fault),
+                Err(_) => {}
+            }
+        }
+        lent
     }
 
     /// The mark could not be made, so the dot did not leave. A lost lease is somebody else's now; a store that fails defers.

@@ -73,6 +73,7 @@ mod tests {
             permanent: false,
             retry_without_tls: false,
             tls_problem,
+            fault: None,
             reason: String::new(),
             reply,
         };

@@ -6,9 +6,8 @@
 //! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
 //!
 //! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which
-//! hosts), `transport` (what is guaranteed on the way to them), `ways` and `relaying` (through relays instead, and when another way may be
+//! hosts), `transport` (what is guaranteed on the way to them, and who is told what came of it), `ways` and `relaying` (through relays instead, and when another way may be
 //! tried), `submission` (relays that are SMTP servers), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP driver). `queue` is the operator's view of what waits.
-//! Not here yet: TLS reports.
 
 mod attempt;
 mod dispatch;
@@ -42,6 +41,7 @@ pub use transport::STATEMENTS;
 
 use crate::features::domains::Signers;
 use crate::features::emails::Fresh;
+use crate::features::notices::Sender;
 use crate::id::OrgId;
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
@@ -86,6 +86,10 @@ pub struct Options {
     pub poll: Duration,
     /// Waits inside SMTP.
     pub timeouts: wire::Timeouts,
+    /// Whether receiving domains that ask for it are told what became of TLS.
+    pub tls_reports: bool,
+    /// Who sends mail for the installation, if anybody.
+    pub sender: Option<Sender>,
     /// Whom alerts are told, if anybody.
     pub alerts_to: Option<OrgId>,
     /// How what comes back is taken.
@@ -102,6 +106,7 @@ pub struct Delivery {
     pool: pool::Pool,
     lanes: Arc<lanes::Lanes>,
     transport: transport::Transport,
+    reporting: transport::Reporting,
     dns: Dns,
     guard: Guard,
     relaying: Relaying,
@@ -119,10 +124,13 @@ impl Delivery {
         net: &Net,
         relaying: Relaying,
     ) -> Result<Arc<Self>, rustls::Error> {
+        let transport = transport::Transport::new(&platform, &options, net);
+        let results = Arc::clone(transport.results());
         Ok(Arc::new(Self {
+            reporting: transport::Reporting::new(&platform, results, Arc::clone(&fresh), net, &options),
             pool: pool::Pool::new(&options, platform.clock.clone())?,
             lanes: lanes::Lanes::new(options.destination_concurrency_max, options.concurrency_max),
-            transport: transport::Transport::new(&platform, &options, net),
+            transport,
             signing: signing::Signing::new().map_err(rustls::Error::General)?,
             signers: Signers::default(),
             platform,
@@ -160,7 +168,9 @@ impl Delivery {
             () = Arc::clone(&self).dispatch(stop) => {}
             () = sweeping => {}
             () = self.transport.keep_proving() => {}
+            () = self.reporting.run() => {}
         }
+        self.transport.results().flush().await;
         self.pool.close().await;
     }
 

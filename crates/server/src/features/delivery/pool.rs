@@ -3,7 +3,9 @@
 use super::Options;
 use super::route::Candidate;
 use super::transport::Guarantee;
-use super::wire::{self, ClientTls, ConnectOptions, Connection, Step, Target, TlsMode, WireFailure};
+use super::wire::{
+    self, ClientTls, ConnectOptions, Connection, Step, Target, TlsFault, TlsMode, WireFailure,
+};
 use crate::clock::Clock;
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -47,6 +49,8 @@ pub(super) struct Lent {
     pub(super) was_kept: bool,
     /// Steps of opening it, when it was opened for this message.
     pub(super) opening_steps: Vec<Step>,
+    /// TLS was tried first and failed so.
+    pub(super) fault: Option<TlsFault>,
     guarantee: Guarantee,
     messages: usize,
     messages_max: usize,
@@ -59,7 +63,7 @@ impl Pool {
         let connect = ConnectOptions {
             ehlo_name: options.ehlo_name.clone(),
             tls: options.tls,
-            tls_config: wire::opportunistic_config()?,
+            tls_config: wire::opportunistic_config(&options.extra_roots)?,
             timeouts: options.timeouts,
             source: options.source,
             login: None,
@@ -79,6 +83,7 @@ impl Pool {
             target,
             guarantee,
             messages_max,
+            ..
         } = candidate;
         let host = self.host(target.addr);
         // The semaphore is never closed; were it, an attempt without a slot would still be right.
@@ -91,6 +96,7 @@ impl Pool {
                 connection,
                 was_kept: true,
                 opening_steps: Vec::new(),
+                fault: None,
                 guarantee: guarantee.clone(),
                 messages,
                 messages_max: *messages_max,
@@ -98,12 +104,13 @@ impl Pool {
                 _slot: slot,
             });
         }
-        let mut connection = self.open(target, guarantee).await?;
+        let (mut connection, fault) = self.open(target, guarantee).await?;
         let opening_steps = connection.take_steps();
         Ok(Lent {
             connection,
             was_kept: false,
             opening_steps,
+            fault,
             guarantee: guarantee.clone(),
             messages: 0,
             messages_max: *messages_max,
@@ -159,19 +166,25 @@ impl Pool {
     }
 
     /// TLS that can't be had where it is only wished for is tried once more without (RFC 3207 leaves the choice to the sender).
-    async fn open(&self, target: &Target, guarantee: &Guarantee) -> Result<Connection, WireFailure> {
+    /// Returns how TLS failed then, too.
+    async fn open(
+        &self,
+        target: &Target,
+        guarantee: &Guarantee,
+    ) -> Result<(Connection, Option<TlsFault>), WireFailure> {
         let with = |tls, tls_config: &ClientTls| ConnectOptions {
             tls,
             tls_config: tls_config.clone(),
             ..self.connect.clone()
         };
         let any = &self.connect.tls_config;
-        match guarantee {
+        let opened = match guarantee {
             Guarantee::Clear => Connection::open(target, &with(TlsMode::Off, any)).await,
             Guarantee::Opportunistic => {
                 match Connection::open(target, &with(TlsMode::Opportunistic, any)).await {
                     Err(failure) if failure.retry_without_tls => {
-                        Connection::open(target, &with(TlsMode::Off, any)).await
+                        let opened = Connection::open(target, &with(TlsMode::Off, any)).await?;
+                        return Ok((opened, failure.fault));
                     }
                     other => other,
                 }
@@ -187,7 +200,8 @@ impl Pool {
                 };
                 Connection::open(&target, &with(TlsMode::Required, &any.by_dane(dane))).await
             }
-        }
+        };
+        opened.map(|connection| (connection, None))
     }
 
     fn take_idle(&self, host: &Host, guarantee: &Guarantee) -> Option<Kept> {

@@ -5,7 +5,7 @@ use super::exchange::Fate;
 use super::heard::Heard;
 use super::lanes::Place;
 use super::pool::MESSAGES_MAX;
-use super::transport::{Asked, Guarantee};
+use super::transport::{Asked, Expected, Guarantee};
 use super::wire::Target;
 use crate::features::domains::Tls;
 use crate::platform::net::{DnsError, MxAnswer, MxHost};
@@ -23,6 +23,8 @@ const NO_SUCH_DOMAIN: &str = "the domain does not exist or has no mail host";
 pub(super) struct Candidate {
     pub(super) target: Target,
     pub(super) guarantee: Guarantee,
+    /// What is counted of connections to it; nothing where the operator chose the host.
+    pub(super) expected: Option<Expected>,
     /// How many go over one connection.
     pub(super) messages_max: usize,
 }
@@ -42,6 +44,7 @@ impl Delivery {
             let candidates = vec![Candidate {
                 guarantee: self.transport.guarantee_of_route(&host, wish),
                 target: Target { host, addr },
+                expected: None,
                 messages_max: MESSAGES_MAX,
             }];
             return Route::Hosts(candidates, None);
@@ -115,8 +118,8 @@ impl Delivery {
                         .filter(|ip| self.guard.check(*ip).is_ok())
                         .collect();
                     is_refused |= public.is_empty();
-                    let guarantee = match self.transport.guarantee(asked, &host, wish).await {
-                        Ok(guarantee) => guarantee,
+                    let (guarantee, expected) = match self.transport.guarantee(asked, &host, wish).await {
+                        Ok(found) => found,
                         Err(reason) => {
                             unsafe_because = Some(reason);
                             continue;
@@ -130,6 +133,7 @@ impl Delivery {
                             addr: SocketAddr::new(ip, self.options.port),
                         },
                         guarantee: guarantee.clone(),
+                        expected: Some(expected.clone()),
                         messages_max: messages_max.unwrap_or(MESSAGES_MAX),
                     }));
                 }

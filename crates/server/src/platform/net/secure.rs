@@ -141,6 +141,24 @@ pub struct Tlsa {
 }
 
 impl Tlsa {
+    /// Usage, selector and matching type, as the record has them.
+    pub fn numbers(&self) -> (u8, u8, u8) {
+        let usage = match self.usage {
+            TlsaUsage::TrustAnchor => 2,
+            TlsaUsage::EndEntity => 3,
+        };
+        let selector = match self.selector {
+            TlsaSelector::Certificate => 0,
+            TlsaSelector::Key => 1,
+        };
+        let matching = match self.matching {
+            TlsaMatching::Full => 0,
+            TlsaMatching::Sha256 => 1,
+            TlsaMatching::Sha512 => 2,
+        };
+        (usage, selector, matching)
+    }
+
     /// `None` for what RFC 7672 §3.1.3 calls unusable: PKIX usages, unknown numbers, digests of the wrong length.
     fn of(record: &rdata::TLSA) -> Option<Self> {
         let usage = match u8::from(record.cert_usage) {

@@ -76,6 +76,7 @@ impl Schema {
             migration!("data", "0016_relays"),
             migration!("data", "0017_routes"),
             migration!("data", "0018_feeds"),
+            migration!("data", "0019_tls_results"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -115,6 +115,21 @@ impl Receiver {
             .insert(path.to_owned(), page.into());
     }
 
+    /// What came in at a path so far.
+    pub(crate) fn hooks_at(&self, path: &str) -> Vec<Hook> {
+        let hooks = self.hooks().into_iter();
+        hooks.filter(|hook| hook.path == path).collect()
+    }
+
+    /// Waits until this many requests came in at a path.
+    pub(crate) async fn wait_at(&self, path: &str, count: usize) -> Vec<Hook> {
+        super::eventually(&format!("{count} webhook requests at {path}"), async || {
+            let hooks = self.hooks_at(path);
+            (hooks.len() >= count).then_some(hooks)
+        })
+        .await
+    }
+
     /// Everything that came in so far.
     pub(crate) fn hooks(&self) -> Vec<Hook> {
         self.shared.hooks.lock().unwrap().clone()

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Tables that belong to no organization.
-const SHARED: [&str; 4] = ["nodes", "quotas", "sts_policies", "system_keys"];
+const SHARED: [&str; 5] = ["nodes", "quotas", "sts_policies", "system_keys", "tls_results"];
 /// Unique keys that begin with something else, and why that tells nothing of another organization.
 const UNIQUE_ACROSS: [(&str, &str); 1] = [
     // A keyed hash of 178 random bits that no caller chooses.

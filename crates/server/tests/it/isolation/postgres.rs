@@ -7,17 +7,18 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 /// Tables without an organization, all of them.
-const SHARED: [&str; 6] = [
+const SHARED: [&str; 7] = [
     "sealwright.nodes",
     "sealwright.quotas",
     "sealwright.schema_versions",
     "sealwright.sts_policies",
+    "sealwright.tls_results",
     "sealwright_keyring.schema_versions",
     "sealwright_keyring.system_keys",
 ];
 
 /// Every right of the roles that cross organizations, as the migrations grant them. A new one is a decision to review.
-const SYSTEM_RIGHTS: [&str; 34] = [
+const SYSTEM_RIGHTS: [&str; 35] = [
     "sealwright.api_keys(created_at) SELECT",
     "sealwright.api_keys(digest_sealed) SELECT",
     "sealwright.api_keys(domain_restrictions) SELECT",
@@ -45,6 +46,7 @@ const SYSTEM_RIGHTS: [&str; 34] = [
     "sealwright.quotas DELETE,INSERT,SELECT,UPDATE",
     "sealwright.schema_versions SELECT",
     "sealwright.sts_policies DELETE,INSERT,SELECT,UPDATE",
+    "sealwright.tls_results DELETE,INSERT,SELECT,UPDATE",
     "sealwright_keyring.bucket_keys DELETE,INSERT,SELECT,UPDATE",
     "sealwright_keyring.org_keys DELETE,INSERT,SELECT,UPDATE",
     "sealwright_keyring.schema_versions SELECT",

@@ -1,9 +1,10 @@
 //! From what is demanded to what is guaranteed.
 
 use super::dane::Dane;
-use super::policy::Policy;
+use super::policy::{Mode, Policy};
 use crate::features::delivery::wire::{self, TlsMode, TlsProblem};
 use crate::features::domains::Tls;
+use crate::platform::net::Unknown;
 use std::sync::Arc;
 
 /// What a connection to a host guarantees. Equal ones may share a connection.
@@ -52,10 +53,21 @@ impl Guarantee {
     }
 }
 
+/// Why nothing may be sent to a host now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unmet {
+    /// What its domain's own records demand can't be known.
+    #[error("4.7.5 the mail host's TLSA records can't be known now: {0}")]
+    Records(Unknown),
+    /// Its domain's policy names other hosts.
+    #[error("4.7.5 the domain's policy (MTA-STS) does not name its mail host")]
+    Name,
+}
+
 /// Everything that has a say.
 pub(super) struct Demands<'a> {
     pub(super) dane: Dane,
-    /// The policy, when it is to be enforced.
+    /// The policy; only one that is to be enforced demands anything.
     pub(super) sts: Option<&'a Policy>,
     /// The sender's.
     pub(super) wish: Tls,
@@ -65,26 +77,22 @@ pub(super) struct Demands<'a> {
 
 impl Demands<'_> {
     /// What they come to for this host; the error says why nothing may be sent to it now.
-    pub(super) fn of(self, host: &str) -> Result<Guarantee, String> {
+    pub(super) fn of(self, host: &str) -> Result<Guarantee, Unmet> {
         let is_required = self.wish == Tls::Required || self.mode == TlsMode::Required;
         let pkix = || Guarantee::Pkix {
             host: host.to_owned(),
         };
         match self.dane {
             Dane::Unknown(why) => {
-                return Err(format!(
-                    "4.7.5 the mail host's TLSA records can't be known now: {why}"
-                ));
+                return Err(Unmet::Records(why));
             }
             // RFC 8461 §2: DANE takes precedence.
             Dane::Usable(dane) => return Ok(Guarantee::Dane(dane)),
             Dane::Unusable | Dane::Absent => {}
         }
-        match self.sts {
+        match self.sts.filter(|policy| policy.mode == Mode::Enforce) {
             Some(policy) if policy.permits(host) => return Ok(pkix()),
-            Some(_) => {
-                return Err("4.7.5 the domain's policy (MTA-STS) does not name its mail host".to_owned());
-            }
+            Some(_) => return Err(Unmet::Name),
             None => {}
         }
         Ok(match (is_required, self.dane, self.mode) {
@@ -101,7 +109,6 @@ impl Demands<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::net::Unknown;
 
     /// TLSA records, whether a policy is enforced, the host, the sender's wish, the operator's, and what they come to.
     const ROWS: &str = "
@@ -157,8 +164,8 @@ mod tests {
             };
             let found = demands.of(host);
             assert_eq!(found.as_ref().map_or("none", Guarantee::name), expected, "{row}");
-            if let Err(reason) = found {
-                assert!(reason.starts_with("4.7.5 "), "{row}: {reason}");
+            if let Err(unmet) = found {
+                assert!(unmet.to_string().starts_with("4.7.5 "), "{row}: {unmet}");
             }
         }
     }

@@ -5,15 +5,20 @@
 //! that needs more ever goes over one that has less. DANE wins over MTA-STS. What can't be known defers; it is never taken for absent.
 //! DANE needs answers that DNSSEC proves ([`SecureDns`]); where these don't come through it is off, and mail goes on without it.
 //!
-//! Not here yet: counting and reporting what failed (TLS-RPT).
+//! What TLS came to is counted (`results`), and domains that ask for it are told once a day (`report`, `reporting`; RFC 8460).
 
 mod dane;
 mod guarantee;
 mod policy;
+mod report;
+mod reporting;
+mod results;
 mod store;
 mod sts;
 
 pub(super) use guarantee::Guarantee;
+pub(super) use reporting::Reporting;
+pub(super) use results::{Expected, Results};
 pub use store::ALL as STATEMENTS;
 
 use super::Options;
@@ -36,6 +41,7 @@ pub(super) struct Transport {
     secure: SecureDns,
     first_try: OnceCell<()>,
     sts: sts::Policies,
+    results: Arc<Results>,
     tls: TlsMode,
     port: u16,
     is_routed: bool,
@@ -51,16 +57,23 @@ pub(super) struct Asked {
 
 impl Transport {
     pub(super) fn new(platform: &Platform, options: &Options, net: &Net) -> Self {
+        let results = Results::new(platform.clone(), options.tls_reports);
         Self {
             platform: platform.clone(),
             dns: net.dns.clone(),
             secure: net.secure.clone(),
             first_try: OnceCell::new(),
-            sts: sts::Policies::new(platform.clone(), net, options.sts_port),
+            sts: sts::Policies::new(platform.clone(), net, options.sts_port, Arc::clone(&results)),
+            results,
             tls: options.tls,
             port: options.port,
             is_routed: options.static_route.is_some(),
         }
+    }
+
+    /// Where it is counted what TLS came to.
+    pub(super) fn results(&self) -> &Arc<Results> {
+        &self.results
     }
 
     /// Tries whether DNS answers can be proven, and goes on trying for as long as it is polled.
@@ -100,7 +113,7 @@ impl Transport {
 
     /// What the domain demands, of all its hosts. The error says why that can't be known now.
     pub(super) async fn asked(&self, domain: &Domain, is_mx_secure: bool) -> Result<Asked, String> {
-        let sts = self.sts.enforced(domain.as_str()).await;
+        let sts = self.sts.current(domain.as_str()).await;
         Ok(Asked {
             next_hop: domain.as_str().to_owned(),
             is_mx_secure,
@@ -110,8 +123,14 @@ impl Transport {
         })
     }
 
-    /// What is guaranteed to a host of the domain; the error says why nothing may be sent to it now.
-    pub(super) async fn guarantee(&self, asked: &Asked, host: &str, wish: Tls) -> Result<Guarantee, String> {
+    /// What is guaranteed to a host of the domain, and what the domain expects to be told of it; the error says why nothing may be sent to
+    /// it now.
+    pub(super) async fn guarantee(
+        &self,
+        asked: &Asked,
+        host: &str,
+        wish: Tls,
+    ) -> Result<(Guarantee, Expected), String> {
         let dane = if asked.is_mx_secure && self.path().await == Path::Proven {
             dane::of(&self.secure, host, &asked.next_hop, self.port).await
         } else {
@@ -130,7 +149,17 @@ impl Transport {
             .transport_plans
             .get_or_create(&KindLabel { kind })
             .inc();
-        guarantee
+        let sts = asked.sts.as_deref();
+        match guarantee {
+            Ok(guarantee) => {
+                let expected = Expected::of(&asked.next_hop, host, &guarantee, sts);
+                Ok((guarantee, expected))
+            }
+            Err(unmet) => {
+                self.results.unmet(&asked.next_hop, host, &unmet, sts);
+                Err(unmet.to_string())
+            }
+        }
     }
 
     /// What is guaranteed to a host that the operator chose.

@@ -7,6 +7,9 @@ const MAX_AGE_S_MAX: u64 = 31_557_600;
 /// Hosts of one policy, at most.
 const HOSTS_MAX: usize = 256;
 
+/// Lines of one policy that are kept as they are, at most.
+const LINES_MAX: usize = 2 * HOSTS_MAX;
+
 /// How much a policy asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -24,7 +27,9 @@ pub(super) struct Policy {
     pub(super) mode: Mode,
     pub(super) max_age: Duration,
     /// Names of hosts; `*.` stands for one label.
-    hosts: Vec<String>,
+    pub(super) hosts: Vec<String>,
+    /// Its text, as it is told to the domain again.
+    pub(super) lines: Vec<String>,
 }
 
 impl Policy {
@@ -64,6 +69,11 @@ impl Policy {
             mode,
             max_age: Duration::from_secs(max_age_s),
             hosts,
+            lines: text
+                .lines()
+                .take(LINES_MAX)
+                .map(|line| line.trim_end().to_owned())
+                .collect(),
         })
     }
 

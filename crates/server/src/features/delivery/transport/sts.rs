@@ -4,6 +4,7 @@
 //! make records vanish. So it is kept in the store too, sealed, and a restart forgets nothing.
 
 use super::policy::{Mode, Policy, announced};
+use super::results::{Fault, Results};
 use super::store;
 use crate::clock::Timestamp;
 use crate::metrics::KindLabel;
@@ -31,6 +32,7 @@ pub(super) struct Policies {
     dns: Dns,
     http: HttpClient,
     port: u16,
+    results: Arc<Results>,
     known: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Known>>>>,
 }
 
@@ -77,8 +79,9 @@ impl Kept {
 }
 
 impl Policies {
-    pub(super) fn new(platform: Platform, net: &Net, port: u16) -> Self {
+    pub(super) fn new(platform: Platform, net: &Net, port: u16, results: Arc<Results>) -> Self {
         Self {
+            results,
             platform,
             dns: net.dns.clone(),
             http: net.http.clone(),
@@ -87,8 +90,8 @@ impl Policies {
         }
     }
 
-    /// The policy that is to be enforced, if there is one.
-    pub(super) async fn enforced(&self, domain: &str) -> Result<Option<Arc<Policy>>, StoreError> {
+    /// The policy that is in force, if there is one: to be enforced, or to be tried and told of.
+    pub(super) async fn current(&self, domain: &str) -> Result<Option<Arc<Policy>>, StoreError> {
         let known = {
             let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(all.entry(domain.to_owned()).or_default())
@@ -112,10 +115,7 @@ impl Policies {
             known.fetched_at = Some(now);
             self.renew(&mut known, domain, id, now).await;
         }
-        let kept = known
-            .kept
-            .as_ref()
-            .filter(|kept| kept.policy.mode == Mode::Enforce);
+        let kept = known.kept.as_ref().filter(|kept| kept.policy.mode != Mode::None);
         Ok(kept.map(|kept| Arc::clone(&kept.policy)))
     }
 
@@ -143,7 +143,17 @@ impl Policies {
             .sts_policies
             .get_or_create(&KindLabel { kind })
             .inc();
-        let Ok(text) = fetched else { return };
+        let text = match fetched {
+            Ok(text) => text,
+            Err(kind) => {
+                let fault = match kind {
+                    "tls_error" => Fault::StsWebPkiInvalid,
+                    "invalid" => Fault::StsPolicyInvalid,
+                    _ => Fault::StsPolicyFetch,
+                };
+                return self.results.unread(domain, fault);
+            }
+        };
         let stored = Stored {
             domain: domain.to_owned(),
             id,

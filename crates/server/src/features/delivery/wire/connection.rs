@@ -14,8 +14,8 @@ use tokio_rustls::TlsConnector;
 use super::steps::{Steps, now};
 use super::stream::{Heard, Pipe, Stream};
 use super::{
-    ConnectOptions, Envelope, Extensions, LocalReason, Severity, Target, Timeouts, TlsFacts, TlsMode,
-    TlsProblem, Transaction, Verb, WireFailure, tls,
+    ConnectOptions, Envelope, Extensions, LocalReason, Severity, Target, Timeouts, TlsFacts, TlsFault,
+    TlsMode, TlsProblem, Transaction, Verb, WireFailure, tls,
 };
 
 /// An open connection to a mail exchanger, between transactions. Dropping it closes it without QUIT.
@@ -178,10 +178,10 @@ impl Connection {
     async fn upgrade(&mut self, target: &Target, options: &ConnectOptions) -> Result<(), WireFailure> {
         self.steps.start();
         let handshake = self.handshake(&target.host, options);
-        let reason = match timeout(options.timeouts.handshake, handshake).await {
+        let (reason, fault) = match timeout(options.timeouts.handshake, handshake).await {
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(reason)) => reason,
-            Err(_) => String::from("the TLS handshake took too long"),
+            Ok(Err(failed)) => failed,
+            Err(_) => (String::from("the TLS handshake took too long"), TlsFault::Other),
         };
         self.steps.silent("TLS");
         Err(WireFailure {
@@ -189,22 +189,24 @@ impl Connection {
             permanent: false,
             retry_without_tls: options.tls == TlsMode::Opportunistic,
             tls_problem: Some(TlsProblem::Handshake).filter(|_| options.tls == TlsMode::Required),
+            fault: Some(fault),
             reason,
             reply: None,
         })
     }
 
-    async fn handshake(&mut self, host: &str, options: &ConnectOptions) -> Result<(), String> {
+    async fn handshake(&mut self, host: &str, options: &ConnectOptions) -> Result<(), (String, TlsFault)> {
+        let other = |reason: &str| (reason.to_owned(), TlsFault::Other);
         let name = ServerName::try_from(host.trim_end_matches('.').to_owned())
-            .map_err(|_| String::from("the host's name can not be named in TLS"))?;
+            .map_err(|_| other("the host's name can not be named in TLS"))?;
         let Stream::Plain(tcp) = std::mem::replace(&mut self.pipe.stream, Stream::Gone) else {
-            return Err(String::from("the connection is encrypted already"));
+            return Err(other("the connection is encrypted already"));
         };
         let connector = TlsConnector::from(options.tls_config.config());
         let stream = connector
             .connect(name.clone(), tcp)
             .await
-            .map_err(|error| tls_reason(&error))?;
+            .map_err(|error| tls_failure(&error))?;
         let facts = options.tls_config.facts(&name, stream.get_ref().1);
         self.steps
             .push("TLS", None, format!("{} {}", facts.version, facts.cipher));
@@ -287,6 +289,8 @@ impl Connection {
                 failure,
                 Some(Failure::TlsNotOffered | Failure::Refused(Verb::StartTls, _))
             );
+        // Some servers finish the handshake and fail in the first encrypted octets.
+        let retry_without_tls = mode == TlsMode::Opportunistic && self.client.is_encrypted() && !was_refused;
         WireFailure {
             steps: self.steps.take(),
             // Who takes STARTTLS back refuses no mail.
@@ -294,9 +298,12 @@ impl Connection {
                 && reply
                     .as_ref()
                     .is_some_and(|reply| reply.severity() == Severity::Permanent),
-            // Some servers finish the handshake and fail in the first encrypted octets.
-            retry_without_tls: mode == TlsMode::Opportunistic && self.client.is_encrypted() && !was_refused,
+            retry_without_tls,
             tls_problem: has_no_tls.then_some(TlsProblem::Missing),
+            fault: match has_no_tls {
+                true => Some(TlsFault::NotOffered),
+                false => retry_without_tls.then_some(TlsFault::Other),
+            },
             reason: failure.map_or_else(String::new, ToString::to_string),
             reply,
         }
@@ -335,17 +342,19 @@ fn not_connected(mut steps: Steps, what: &str) -> WireFailure {
         permanent: false,
         retry_without_tls: false,
         tls_problem: None,
+        fault: None,
         reason: format!("could not connect: {what}"),
         reply: None,
     }
 }
 
-fn tls_reason(error: &io::Error) -> String {
+fn tls_failure(error: &io::Error) -> (String, TlsFault) {
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let what = inner.map_or_else(|| error.kind().to_string(), tls::describe);
-    format!("the TLS handshake failed: {what}")
+    let fault = inner.map_or(TlsFault::Other, TlsFault::of);
+    (format!("the TLS handshake failed: {what}"), fault)
 }
 
 /// The step that got no reply. A refused one got it, and is on record.

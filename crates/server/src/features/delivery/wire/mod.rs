@@ -30,7 +30,7 @@ pub use sealwright_mail::smtp::{
 pub use connection::Connection;
 pub use dane::Dane;
 pub use steps::{STEP_REPLY_CHARS_MAX, Step};
-pub use tls::{ClientTls, TlsFacts, opportunistic_config, verifying_config};
+pub use tls::{ClientTls, TlsFacts, TlsFault, opportunistic_config, verifying_config};
 
 /// Waits. The default is what RFC 5321 §4.5.3.2 asks for, and where it is silent, what its neighbours do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +152,8 @@ pub struct WireFailure {
     pub retry_without_tls: bool,
     /// TLS was demanded, and this is why there is none.
     pub tls_problem: Option<TlsProblem>,
+    /// TLS was tried, and this is what kind of failure it was, whether TLS was demanded or not.
+    pub fault: Option<TlsFault>,
     /// What happened, for people.
     pub reason: String,
     /// What the server said, if it refused.
@@ -166,6 +168,7 @@ impl WireFailure {
             permanent: false,
             retry_without_tls: false,
             tls_problem: None,
+            fault: None,
             reason: reason.to_owned(),
             reply: None,
         }

@@ -12,7 +12,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 /// A TLS configuration that remembers what its success proves. Cheap to clone; share one, so that sessions resume.
 #[derive(Clone)]
@@ -51,10 +53,11 @@ impl ClientTls {
     }
 
     pub(super) fn facts(&self, name: &ServerName<'_>, connection: &ClientConnection) -> TlsFacts {
-        let problem = match &self.trust {
+        let error = match &self.trust {
             Trust::Proven => None,
             Trust::Unproven(verifier) => problem(verifier, name, connection.peer_certificates()),
         };
+        let problem = error.as_ref().map(describe);
         TlsFacts {
             version: connection
                 .protocol_version()
@@ -63,6 +66,7 @@ impl ClientTls {
                 .negotiated_cipher_suite()
                 .map_or_else(String::new, |suite| format!("{:?}", suite.suite())),
             verified: problem.is_none(),
+            fault: error.as_ref().map(TlsFault::of),
             problem,
             peer_name: name.to_str().into_owned(),
         }
@@ -85,24 +89,20 @@ pub struct TlsFacts {
     pub version: String,
     /// The cipher suite's IANA name.
     pub cipher: String,
-    /// Whether the certificate is valid for `peer_name` under the configured roots (the public ones for
-    /// [`opportunistic_config`]).
+    /// Whether the certificate is valid for `peer_name` under the configured roots.
     pub verified: bool,
     /// Why it is not.
     pub problem: Option<String>,
+    /// The kind of it.
+    pub fault: Option<TlsFault>,
     /// The name that was asked for and checked.
     pub peer_name: String,
 }
 
-/// Accepts every certificate, and finds out whether it would verify under the public roots.
-pub fn opportunistic_config() -> Result<ClientTls, rustls::Error> {
+/// Accepts every certificate, and finds out whether it would verify under the public roots or `extra_roots`.
+pub fn opportunistic_config(extra_roots: &[CertificateDer<'_>]) -> Result<ClientTls, rustls::Error> {
     let provider = provider();
-    let verifier = verifier(
-        RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        },
-        &provider,
-    )?;
+    let verifier = verifier(roots(extra_roots)?, &provider)?;
     let accept_any = OwnVerifier {
         dane: None,
         algorithms: provider.signature_verification_algorithms,
@@ -121,20 +121,25 @@ pub fn opportunistic_config() -> Result<ClientTls, rustls::Error> {
 /// Accepts only certificates that are valid for the host's name under the public roots or `extra_roots`.
 pub fn verifying_config(extra_roots: &[CertificateDer<'_>]) -> Result<ClientTls, rustls::Error> {
     let provider = provider();
-    let mut roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    for root in extra_roots {
-        roots.add(root.clone().into_owned())?;
-    }
+    let verifier = verifier(roots(extra_roots)?, &provider)?;
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
-        .with_webpki_verifier(verifier(roots, &provider)?)
+        .with_webpki_verifier(verifier)
         .with_no_client_auth();
     Ok(ClientTls {
         config: Arc::new(config),
         trust: Trust::Proven,
     })
+}
+
+fn roots(extra: &[CertificateDer<'_>]) -> Result<RootCertStore, rustls::Error> {
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    for root in extra {
+        roots.add(root.clone().into_owned())?;
+    }
+    Ok(roots)
 }
 
 /// Never the process's default provider: what another library installs must not change how mail is encrypted.
@@ -156,12 +161,44 @@ fn problem(
     verifier: &WebPkiServerVerifier,
     name: &ServerName<'_>,
     chain: Option<&[CertificateDer<'_>]>,
-) -> Option<String> {
+) -> Option<rustls::Error> {
     let Some((end_entity, intermediates)) = chain.and_then(<[_]>::split_first) else {
-        return Some(String::from("the server showed no certificate"));
+        return Some(rustls::Error::NoCertificatesPresented);
     };
-    let verified = verifier.verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now());
-    verified.err().map(|error| describe(&error))
+    verifier
+        .verify_server_cert(end_entity, intermediates, name, &[], UnixTime::now())
+        .err()
+}
+
+/// Why TLS did not come about or proves nothing: the kinds that RFC 8460 §4.3 tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsFault {
+    /// The server does not offer it, or takes the offer back.
+    NotOffered,
+    /// The certificate is another host's.
+    HostMismatch,
+    /// The certificate has expired.
+    Expired,
+    /// Nobody who is trusted vouches for the certificate.
+    NotTrusted,
+    /// Anything else.
+    Other,
+}
+
+impl TlsFault {
+    pub(super) fn of(error: &rustls::Error) -> Self {
+        use CertificateError::{
+            Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+        };
+        match error {
+            rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => Self::Expired,
+            rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+                Self::HostMismatch
+            }
+            rustls::Error::InvalidCertificate(UnknownIssuer) => Self::NotTrusted,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Characters of a TLS error kept; some repeat all names of a certificate.

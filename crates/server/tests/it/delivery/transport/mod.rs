@@ -3,6 +3,7 @@
 mod blind;
 mod dane;
 mod own;
+mod reports;
 mod required;
 mod sts;
 mod zones;

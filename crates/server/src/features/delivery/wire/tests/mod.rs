@@ -43,7 +43,7 @@ fn options(tls: TlsMode) -> ConnectOptions {
     ConnectOptions {
         ehlo_name: String::from("client.example"),
         tls,
-        tls_config: opportunistic_config().unwrap(),
+        tls_config: opportunistic_config(&[]).unwrap(),
         timeouts: Timeouts::default(),
         source: None,
         login: None,
