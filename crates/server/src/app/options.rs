@@ -106,7 +106,7 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
         ehlo_name: ehlo_name(config),
         static_route: settings.static_route,
         port: settings.port,
-        source: settings.source_address,
+        sources: sources(config)?,
         concurrency_max: settings.concurrency_max.max(1),
         destination_concurrency_max: settings.destination_concurrency_max.max(1),
         providers: providers(config)?,
@@ -125,6 +125,21 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
             host: return_host(config)?,
         },
     })
+}
+
+fn sources(config: &Config) -> Result<delivery::Sources, StartError> {
+    let (settings, ehlo_name) = (&config.delivery, ehlo_name(config));
+    let unfit = |wrong: String| StartError::Setting(format!("delivery.sources: {wrong}"));
+    match (&settings.sources, settings.source_address) {
+        (Some(_), Some(_)) => Err(unfit(
+            "it takes the place of delivery.source_address; set one of them".into(),
+        )),
+        (None, address) => Ok(delivery::Sources::single(address, &ehlo_name)),
+        (Some(path), None) => {
+            let text = std::fs::read_to_string(path).map_err(|error| file_error(path, error))?;
+            delivery::Sources::parse(&text, &ehlo_name).map_err(unfit)
+        }
+    }
 }
 
 fn providers(config: &Config) -> Result<delivery::Providers, StartError> {

@@ -151,6 +151,9 @@ settings! {
         port: u16 = "25",
         /// Source address of outgoing SMTP connections; the system's choice when empty.
         source_address: Option<IpAddr> = "",
+        /// File with a table of source addresses, in place of `source_address`: which mail leaves from which, and which of them are new
+        /// (docs/queue.md, *Source addresses*).
+        sources: Option<PathBuf> = "",
         /// Deliveries under way at once in this process.
         concurrency_max: usize = "512",
         /// Deliveries under way to one destination at once in this process. It begins with a few, and grows while mail is taken; a

@@ -42,6 +42,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         returns::STATEMENTS,
         notices::STATEMENTS,
         delivery::STATEMENTS,
+        delivery::SOURCE_STATEMENTS,
         webhooks::STATEMENTS,
     ]
     .into_iter()

@@ -3,7 +3,9 @@
 use super::spf::{Allowed, Spf};
 use super::{Finding, bad, good};
 use crate::app;
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::features::delivery::Sources;
 use crate::platform::net::{Dns, Path, SecureDns};
 use std::net::IpAddr;
 
@@ -50,6 +52,12 @@ pub(super) async fn host(config: &Config, dns: &Dns) -> (Vec<Finding>, Vec<IpAdd
             "mail leaves by delivery.static_route, whose addresses and names are not this host's to show";
         return (vec![good(text)], Vec::new());
     }
+    if config.delivery.sources.is_some() {
+        return match app::delivery_options(config) {
+            Ok(options) => sources(&options.sources, dns).await,
+            Err(error) => (vec![bad(error.to_string())], Vec::new()),
+        };
+    }
     let source = config.delivery.source_address;
     let Some(name) = app::domain_names(config)
         .ok()
@@ -92,6 +100,47 @@ pub(super) async fn host(config: &Config, dns: &Dns) -> (Vec<Finding>, Vec<IpAdd
     }
     for address in &addresses {
         findings.push(reverse(dns, &name, *address).await);
+    }
+    (findings, addresses)
+}
+
+/// The same of each address of a table, and whether it is this machine's.
+async fn sources(sources: &Sources, dns: &Dns) -> (Vec<Finding>, Vec<IpAddr>) {
+    let (mut findings, mut addresses) = (Vec::new(), Vec::new());
+    let today = Clock::System.now().day();
+    for source in sources.all() {
+        let (Some(address), name) = (source.address, &source.ehlo_name) else {
+            continue;
+        };
+        addresses.push(address);
+        if std::net::TcpListener::bind((address, 0)).is_err() {
+            findings.push(bad(format!(
+                "{} ({address}) is no address of this machine: nothing can leave from it",
+                source.name
+            )));
+        }
+        let found = dns.lookup_ip(name).await;
+        findings.push(match found {
+            Ok(found) if found.contains(&address) => good(format!(
+                "{} calls itself {name}, which leads to {address}",
+                source.name
+            )),
+            Ok(_) => bad(format!(
+                "{} calls itself {name}, which does not lead to {address}; add the address to its records",
+                source.name
+            )),
+            Err(error) => bad(format!(
+                "{} calls itself {name}, which has no address: {error}",
+                source.name
+            )),
+        });
+        findings.push(reverse(dns, name, address).await);
+        if let Some(allowed) = source.allowance(today) {
+            findings.push(good(format!(
+                "{} is new: {allowed} mails today for each provider",
+                source.name
+            )));
+        }
     }
     (findings, addresses)
 }

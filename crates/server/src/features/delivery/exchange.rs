@@ -6,12 +6,14 @@ use super::lint::Finding;
 use super::pool::Lent;
 use super::route::{Candidate, Route};
 use super::signing::body_start;
+use super::sources::{Choice, Source};
 use super::ways::Way;
 use super::wire::{Envelope, Step, TlsFacts, WireFailure};
 use super::{Delivery, facts};
+use crate::clock::Timestamp;
 use crate::features::alerts::{self, Alert};
 use crate::features::domains::Tls;
-use crate::features::emails::{self, Destined};
+use crate::features::emails::{self, Destined, Stream};
 use crate::features::suppressions::Type;
 use crate::metrics::KindLabel;
 use crate::platform::jobs::JobError;
@@ -23,6 +25,7 @@ use std::time::Duration;
 
 /// Hosts of one destination that are tried in one attempt, at most.
 const HOSTS_MAX: usize = 5;
+const DAY_S: i64 = 86_400;
 
 /// What became of one recipient in this attempt.
 #[derive(Debug, Clone)]
@@ -104,6 +107,8 @@ pub(super) struct Exchange {
     pub(super) fates: Vec<Fate>,
     pub(super) host: Option<String>,
     pub(super) address: Option<String>,
+    /// The address that it left from, where the operator chose it.
+    pub(super) source: Option<String>,
     pub(super) tls: Option<TlsFacts>,
     /// What the connection had to guarantee.
     pub(super) guarantee: Option<&'static str>,
@@ -123,6 +128,7 @@ impl Exchange {
             fates: vec![fate.clone(); recipients],
             host: None,
             address: None,
+            source: None,
             tls: None,
             guarantee: None,
             steps: Vec::new(),
@@ -270,8 +276,17 @@ impl Delivery {
         parts: &[&[u8]],
     ) -> Result<Talked, AttemptError> {
         let mut last: Option<(WireFailure, Candidate)> = None;
+        let mut is_full = false;
         for candidate in candidates.into_iter().take(HOSTS_MAX) {
-            match self.talk(work, candidate, envelope, parts).await {
+            let source = match self.source(work, &candidate).await? {
+                Choice::From(source) => source,
+                Choice::Tomorrow => {
+                    is_full = true;
+                    continue;
+                }
+                Choice::Unreachable => continue,
+            };
+            match self.talk(work, candidate, &source, envelope, parts).await {
                 Talk::Answered(exchange) => return Ok(Ok(exchange)),
                 Talk::Suppressed(found) => return Ok(Err(found)),
                 // One host that may take the mail later outweighs all that never will.
@@ -288,7 +303,15 @@ impl Delivery {
             },
         )) = last
         else {
-            return Err(AttemptError::Other("a route without hosts"));
+            let fate = match is_full {
+                true => Fate::Waiting {
+                    left: until_tomorrow(self.platform.clock.now(), work.job.part),
+                },
+                false => Fate::deferred(
+                    "no source address is of the kind of the domain's mail hosts (IPv4 or IPv6)",
+                ),
+            };
+            return Ok(Ok(Exchange::of_all(envelope.to.len(), &fate)));
         };
         let fate = facts::fate_of_failure(&failure, &guarantee);
         let mut exchange = Exchange::of_all(envelope.to.len(), &fate);
@@ -299,11 +322,30 @@ impl Delivery {
         Ok(Ok(exchange))
     }
 
+    /// From which address the mail leaves to a host.
+    async fn source(&self, work: &Work, candidate: &Candidate) -> Result<Choice, AttemptError> {
+        let from = Mailbox::parse(&work.mailed.head.from)
+            .map_err(|_| AttemptError::Other("a stored sender can't be read"))?;
+        let (stream, domain) = (Stream::of(work.job.priority), from.address.domain());
+        let (host, provider) = (candidate.target.addr.ip(), candidate.provider.as_deref());
+        Ok(self
+            .chooser
+            .choose((stream, domain.as_str()), host, provider)
+            .await)
+    }
+
     /// A kept connection may have died unseen; then one new one is opened before the host is given up.
-    async fn talk(&self, work: &Work, candidate: Candidate, envelope: &Envelope, parts: &[&[u8]]) -> Talk {
+    async fn talk(
+        &self,
+        work: &Work,
+        candidate: Candidate,
+        source: &Arc<Source>,
+        envelope: &Envelope,
+        parts: &[&[u8]],
+    ) -> Talk {
         let mut may_reuse = true;
         loop {
-            let mut lent = match self.lend(&candidate, may_reuse).await {
+            let mut lent = match self.lend(&candidate, source, may_reuse).await {
                 Ok(lent) => lent,
                 Err(failure) => return Talk::NextHost(failure, candidate),
             };
@@ -322,15 +364,21 @@ impl Delivery {
                 may_reuse = false;
                 continue;
             }
-            let exchange = answered(&lent, &candidate, transaction);
+            let mut exchange = answered(&lent, &candidate, transaction);
+            exchange.source = source.address.map(|address| address.to_string());
             self.pool.give_back(lent);
             return Talk::Answered(exchange);
         }
     }
 
     /// A connection to a host; what TLS came to on a new one is counted.
-    async fn lend(&self, candidate: &Candidate, may_reuse: bool) -> Result<Lent, WireFailure> {
-        let lent = self.pool.lend(candidate, may_reuse).await;
+    async fn lend(
+        &self,
+        candidate: &Candidate,
+        source: &Arc<Source>,
+        may_reuse: bool,
+    ) -> Result<Lent, WireFailure> {
+        let lent = self.pool.lend(candidate, source, may_reuse).await;
         if let Some(expected) = &candidate.expected {
             let address = candidate.target.addr.ip().to_string();
             let host = [candidate.target.host.as_str(), address.as_str()];
@@ -359,6 +407,13 @@ impl Delivery {
     }
 }
 
+/// The wait until the next day (UTC), and a part of its first hour: not all of it is to come back at midnight.
+fn until_tomorrow(now: Timestamp, destination: i64) -> Duration {
+    let second = now.seconds().rem_euclid(DAY_S);
+    let wait = DAY_S - second + destination.rem_euclid(3600);
+    Duration::from_secs(wait.unsigned_abs())
+}
+
 fn header_of(message: &[u8]) -> &[u8] {
     body_start(message)
         .and_then(|end| message.get(..end))
@@ -374,6 +429,7 @@ fn answered(lent: &Lent, candidate: &Candidate, transaction: super::wire::Transa
         fates,
         host: Some(candidate.target.host.clone()),
         address: Some(candidate.target.addr.ip().to_string()),
+        source: None,
         tls: lent.connection.tls().cloned(),
         guarantee: Some(candidate.guarantee.name()),
         steps,

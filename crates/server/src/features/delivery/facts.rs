@@ -82,6 +82,9 @@ pub(super) struct Facts<'a> {
     host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<&'a str>,
+    /// The address that it left from, where the operator chose it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls: Option<Tls<'a>>,
     /// What the connection had to guarantee.
@@ -125,6 +128,7 @@ impl<'a> Facts<'a> {
         let tls = exchange.tls.as_ref();
         Self {
             host: exchange.host.as_deref(),
+            source: exchange.source.as_deref(),
             address: exchange.address.as_deref(),
             tls: tls.map(|tls| Tls {
                 version: &tls.version,

@@ -6,7 +6,7 @@
 //! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
 //!
 //! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which
-//! hosts), `transport` (what is guaranteed on the way to them, and who is told what came of it), `ways` and `relaying` (through relays instead, and when another way may be
+//! hosts), `sources` (from which address), `transport` (what is guaranteed on the way to them, and who is told what came of it), `ways` and `relaying` (through relays instead, and when another way may be
 //! tried), `submission` (relays that are SMTP servers), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP driver). `queue` is the operator's view of what waits.
 
 mod attempt;
@@ -25,6 +25,7 @@ mod route;
 mod schedule;
 mod signing;
 mod simulate;
+mod sources;
 mod submission;
 mod transport;
 mod ways;
@@ -36,6 +37,7 @@ pub use queue::{Change, Changed, Chosen, Destination, Queue, QueueError};
 pub use relaying::Relaying;
 pub use returning::Returning;
 pub use sealwright_mail::smtp::Category;
+pub use sources::{STATEMENTS as SOURCE_STATEMENTS, Source, Sources};
 pub use submission::Submission;
 pub use transport::STATEMENTS;
 
@@ -48,7 +50,7 @@ use crate::platform::Platform;
 use crate::platform::jobs::Stop;
 use crate::platform::net::{Dns, Guard, Net};
 use rustls::pki_types::CertificateDer;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,8 +66,8 @@ pub struct Options {
     pub static_route: Option<SocketAddr>,
     /// Port of receiving hosts.
     pub port: u16,
-    /// Source address.
-    pub source: Option<IpAddr>,
+    /// Addresses that mail leaves from.
+    pub sources: Sources,
     /// Deliveries under way at once.
     pub concurrency_max: usize,
     /// Deliveries under way to one destination at once.
@@ -105,6 +107,7 @@ pub struct Delivery {
     signing: signing::Signing,
     pool: pool::Pool,
     lanes: Arc<lanes::Lanes>,
+    chooser: sources::Chooser,
     transport: transport::Transport,
     reporting: transport::Reporting,
     dns: Dns,
@@ -129,6 +132,7 @@ impl Delivery {
         Ok(Arc::new(Self {
             reporting: transport::Reporting::new(&platform, results, Arc::clone(&fresh), net, &options),
             pool: pool::Pool::new(&options, platform.clock.clone())?,
+            chooser: sources::Chooser::new(platform.clone(), options.sources.clone()),
             lanes: lanes::Lanes::new(options.destination_concurrency_max, options.concurrency_max),
             transport,
             signing: signing::Signing::new().map_err(rustls::Error::General)?,

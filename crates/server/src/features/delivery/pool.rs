@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::route::Candidate;
+use super::sources::Source;
 use super::transport::Guarantee;
 use super::wire::{
     self, ClientTls, ConnectOptions, Connection, Step, Target, TlsFault, TlsMode, WireFailure,
@@ -20,7 +21,8 @@ pub(super) const MESSAGES_MAX: usize = 200;
 /// How often idle connections are looked at.
 pub(super) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Kept connections by address, and how many may be open to each. A kept one is lent only for what it was opened to guarantee.
+/// Kept connections by address, and how many may be open to each. A kept one is lent only for what it was opened to guarantee, and to
+/// mail that leaves from where it was opened.
 pub(super) struct Pool {
     hosts: Mutex<HashMap<SocketAddr, Arc<Host>>>,
     connect: ConnectOptions,
@@ -38,6 +40,7 @@ struct Host {
 struct Kept {
     connection: Connection,
     guarantee: Guarantee,
+    source: Arc<Source>,
     messages: usize,
     since: crate::clock::Timestamp,
 }
@@ -52,6 +55,7 @@ pub(super) struct Lent {
     /// TLS was tried first and failed so.
     pub(super) fault: Option<TlsFault>,
     guarantee: Guarantee,
+    source: Arc<Source>,
     messages: usize,
     messages_max: usize,
     host: Arc<Host>,
@@ -65,7 +69,7 @@ impl Pool {
             tls: options.tls,
             tls_config: wire::opportunistic_config(&options.extra_roots)?,
             timeouts: options.timeouts,
-            source: options.source,
+            source: None,
             login: None,
         };
         Ok(Self {
@@ -78,7 +82,12 @@ impl Pool {
     }
 
     /// A connection that guarantees what it has to: a kept one if allowed and there, else a new one; waits while too many are open.
-    pub(super) async fn lend(&self, candidate: &Candidate, may_reuse: bool) -> Result<Lent, WireFailure> {
+    pub(super) async fn lend(
+        &self,
+        candidate: &Candidate,
+        source: &Arc<Source>,
+        may_reuse: bool,
+    ) -> Result<Lent, WireFailure> {
         let Candidate {
             target,
             guarantee,
@@ -88,7 +97,7 @@ impl Pool {
         let host = self.host(target.addr);
         // The semaphore is never closed; were it, an attempt without a slot would still be right.
         let slot = Arc::clone(&host.slots).acquire_owned().await.ok();
-        if may_reuse && let Some(kept) = self.take_idle(&host, guarantee) {
+        if may_reuse && let Some(kept) = self.take_idle(&host, guarantee, source) {
             let Kept {
                 connection, messages, ..
             } = kept;
@@ -98,13 +107,14 @@ impl Pool {
                 opening_steps: Vec::new(),
                 fault: None,
                 guarantee: guarantee.clone(),
+                source: Arc::clone(source),
                 messages,
                 messages_max: *messages_max,
                 host,
                 _slot: slot,
             });
         }
-        let (mut connection, fault) = self.open(target, guarantee).await?;
+        let (mut connection, fault) = self.open(target, guarantee, source).await?;
         let opening_steps = connection.take_steps();
         Ok(Lent {
             connection,
@@ -112,6 +122,7 @@ impl Pool {
             opening_steps,
             fault,
             guarantee: guarantee.clone(),
+            source: Arc::clone(source),
             messages: 0,
             messages_max: *messages_max,
             host,
@@ -126,6 +137,7 @@ impl Pool {
             let kept = Kept {
                 connection: lent.connection,
                 guarantee: lent.guarantee,
+                source: lent.source,
                 messages,
                 since: self.clock.now(),
             };
@@ -171,10 +183,13 @@ impl Pool {
         &self,
         target: &Target,
         guarantee: &Guarantee,
+        source: &Source,
     ) -> Result<(Connection, Option<TlsFault>), WireFailure> {
         let with = |tls, tls_config: &ClientTls| ConnectOptions {
             tls,
             tls_config: tls_config.clone(),
+            ehlo_name: source.ehlo_name.clone(),
+            source: source.address,
             ..self.connect.clone()
         };
         let any = &self.connect.tls_config;
@@ -204,11 +219,12 @@ impl Pool {
         opened.map(|connection| (connection, None))
     }
 
-    fn take_idle(&self, host: &Host, guarantee: &Guarantee) -> Option<Kept> {
+    fn take_idle(&self, host: &Host, guarantee: &Guarantee, source: &Arc<Source>) -> Option<Kept> {
         let now = self.clock.now();
         let mut idle = host.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|kept| now.since(kept.since) < IDLE_MAX);
-        while let Some(place) = idle.iter().rposition(|kept| kept.guarantee == *guarantee) {
+        let fits = |kept: &Kept| kept.guarantee == *guarantee && kept.source == *source;
+        while let Some(place) = idle.iter().rposition(fits) {
             let mut kept = idle.swap_remove(place);
             if kept.connection.idle_probe() {
                 return Some(kept);

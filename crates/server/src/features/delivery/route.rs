@@ -5,6 +5,7 @@ use super::exchange::Fate;
 use super::heard::Heard;
 use super::lanes::Place;
 use super::pool::MESSAGES_MAX;
+use super::providers::Provider;
 use super::transport::{Asked, Expected, Guarantee};
 use super::wire::Target;
 use crate::features::domains::Tls;
@@ -13,6 +14,7 @@ use crate::platform::vault::random;
 use sealwright_mail::address::Domain;
 use sealwright_mail::smtp::Category;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Names of one MX set that are looked up, at most.
 const NAMES_MAX: usize = 10;
@@ -25,6 +27,8 @@ pub(super) struct Candidate {
     pub(super) guarantee: Guarantee,
     /// What is counted of connections to it; nothing where the operator chose the host.
     pub(super) expected: Option<Expected>,
+    /// Whose host it is.
+    pub(super) provider: Option<Arc<Provider>>,
     /// How many go over one connection.
     pub(super) messages_max: usize,
 }
@@ -45,6 +49,7 @@ impl Delivery {
                 guarantee: self.transport.guarantee_of_route(&host, wish),
                 target: Target { host, addr },
                 expected: None,
+                provider: None,
                 messages_max: MESSAGES_MAX,
             }];
             return Route::Hosts(candidates, None);
@@ -127,6 +132,7 @@ impl Delivery {
                     };
                     let provider = self.options.providers.of(&host);
                     let messages_max = provider.and_then(|provider| provider.per_connection);
+                    let provider = provider.cloned();
                     candidates.extend(public.into_iter().map(|ip| Candidate {
                         target: Target {
                             host: host.clone(),
@@ -134,6 +140,7 @@ impl Delivery {
                         },
                         guarantee: guarantee.clone(),
                         expected: Some(expected.clone()),
+                        provider: provider.clone(),
                         messages_max: messages_max.unwrap_or(MESSAGES_MAX),
                     }));
                 }

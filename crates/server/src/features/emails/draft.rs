@@ -95,6 +95,14 @@ impl Stream {
         Self::ALL.into_iter().find(|stream| stream.name() == text)
     }
 
+    /// The stream whose jobs have this priority.
+    pub fn of(priority: Priority) -> Self {
+        match priority {
+            Priority::First => Self::Transactional,
+            Priority::Later => Self::Broadcast,
+        }
+    }
+
     pub(super) fn priority(self) -> Priority {
         match self {
             Self::Transactional => Priority::First,

@@ -77,6 +77,7 @@ impl Schema {
             migration!("data", "0017_routes"),
             migration!("data", "0018_feeds"),
             migration!("data", "0019_tls_results"),
+            migration!("data", "0020_sources"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -5,6 +5,7 @@ mod lint;
 mod outcomes;
 mod process;
 mod routes;
+mod sources;
 mod transport;
 
 use sealwright::clock::Clock;

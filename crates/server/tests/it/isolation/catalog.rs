@@ -6,7 +6,14 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Tables that belong to no organization.
-const SHARED: [&str; 5] = ["nodes", "quotas", "sts_policies", "system_keys", "tls_results"];
+const SHARED: [&str; 6] = [
+    "nodes",
+    "quotas",
+    "source_days",
+    "sts_policies",
+    "system_keys",
+    "tls_results",
+];
 /// Unique keys that begin with something else, and why that tells nothing of another organization.
 const UNIQUE_ACROSS: [(&str, &str); 1] = [
     // A keyed hash of 178 random bits that no caller chooses.

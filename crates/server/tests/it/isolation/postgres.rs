@@ -7,10 +7,11 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 /// Tables without an organization, all of them.
-const SHARED: [&str; 7] = [
+const SHARED: [&str; 8] = [
     "sealwright.nodes",
     "sealwright.quotas",
     "sealwright.schema_versions",
+    "sealwright.source_days",
     "sealwright.sts_policies",
     "sealwright.tls_results",
     "sealwright_keyring.schema_versions",
@@ -18,7 +19,7 @@ const SHARED: [&str; 7] = [
 ];
 
 /// Every right of the roles that cross organizations, as the migrations grant them. A new one is a decision to review.
-const SYSTEM_RIGHTS: [&str; 35] = [
+const SYSTEM_RIGHTS: [&str; 36] = [
     "sealwright.api_keys(created_at) SELECT",
     "sealwright.api_keys(digest_sealed) SELECT",
     "sealwright.api_keys(domain_restrictions) SELECT",
@@ -45,6 +46,7 @@ const SYSTEM_RIGHTS: [&str; 35] = [
     "sealwright.orgs INSERT,SELECT",
     "sealwright.quotas DELETE,INSERT,SELECT,UPDATE",
     "sealwright.schema_versions SELECT",
+    "sealwright.source_days DELETE,INSERT,SELECT,UPDATE",
     "sealwright.sts_policies DELETE,INSERT,SELECT,UPDATE",
     "sealwright.tls_results DELETE,INSERT,SELECT,UPDATE",
     "sealwright_keyring.bucket_keys DELETE,INSERT,SELECT,UPDATE",

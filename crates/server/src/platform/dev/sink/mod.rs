@@ -12,7 +12,7 @@ mod script;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -95,6 +95,10 @@ pub struct Captured {
     pub received_at_unix_ms: i64,
     /// Whether it came encrypted.
     pub tls: bool,
+    /// The address that it came from.
+    pub peer: IpAddr,
+    /// The name that was said in EHLO.
+    pub client_name: String,
 }
 
 /// Addresses and content are personal data.
@@ -195,7 +199,7 @@ impl Shared {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, server: &Server, content: &[u8]) {
+    fn keep(&self, server: &Server, peer: IpAddr, content: &[u8]) {
         let received_at_unix_ms = self.options.clock.now().millis();
         let bytes: Arc<[u8]> = content.into();
         let mut kept = self.lock();
@@ -207,6 +211,8 @@ impl Shared {
             bytes,
             received_at_unix_ms,
             tls: server.is_encrypted(),
+            peer,
+            client_name: server.client_name().unwrap_or_default().to_owned(),
         };
         while kept.messages.len() >= self.options.max_kept.max(1) {
             kept.messages.pop_front();
@@ -252,6 +258,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let peer = stream.peer_addr()?.ip();
     let Ok(_place) = shared.places.try_acquire() else {
         let reply = Reply::new(421, Some(EnhancedCode::new(4, 3, 2)), "too many connections");
         let mut server = Server::turned_away(shared.server_options(), &reply);
@@ -260,6 +267,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut session = Session {
         shared,
         server: Server::new(shared.server_options()),
+        peer,
         is_content_known: false,
     };
     if session.greet(&mut stream).await?.is_break() {
@@ -290,6 +298,7 @@ type Flow = std::ops::ControlFlow<()>;
 struct Session<'a> {
     shared: &'a Shared,
     server: Server,
+    peer: IpAddr,
     /// The script was told that content comes in.
     is_content_known: bool,
 }
@@ -385,7 +394,7 @@ impl Session<'_> {
         if let Event::Message(content) = &event
             && is_kept
         {
-            self.shared.keep(&self.server, content);
+            self.shared.keep(&self.server, self.peer, content);
         }
         match verdict {
             Verdict::Accept | Verdict::Wait(..) => self.server.accept(),
