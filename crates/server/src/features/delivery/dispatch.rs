@@ -1,10 +1,10 @@
 //! The dispatcher: leases due deliveries and gives each a slot when its lane has a place.
 //!
-//! Leased jobs wait in memory for their lane, a few of each; what finds no room goes back to the store with a date. So a destination that
-//! is slow or dead takes neither slots nor room from the others, and the queue of the store stays the only queue.
+//! Leased jobs wait in memory for their lane, a few of each; what finds no room goes back to the store with a date. So destinations that
+//! are slow or dead, however many, take neither slots nor room from the others, and the queue of the store stays the only queue.
 
 use super::Delivery;
-use super::lanes::{HANGS_AFTER, Lanes, Place};
+use super::lanes::{HANGS_AFTER, Lanes, Outlook, Place};
 use crate::clock::Timestamp;
 use crate::id::OrgId;
 use crate::platform::jobs::{Job, Jobs, Kind, Priority, Stop, Tasks};
@@ -17,6 +17,9 @@ use tokio::time::timeout;
 const WAITING_MAX: usize = 2_048;
 /// Of one organization.
 const WAITING_OF_ORG_MAX: usize = WAITING_MAX / 2;
+/// Of whatever room there is, the part that mail may fill whose lane took nothing lately: however many slow destinations there are, mail
+/// for the others finds room.
+const UNPROVEN_PART: usize = 2;
 /// Of one organization on one lane.
 const WAITING_ON_LANE_MAX: usize = 256;
 /// Of mail that can wait for other mail.
@@ -50,7 +53,10 @@ struct OrgWaiting {
 }
 
 impl OrgWaiting {
-    fn push(&mut self, job: Job) -> Result<(), NoRoom> {
+    fn push(&mut self, job: Job, outlook: Outlook) -> Result<(), NoRoom> {
+        if outlook == Outlook::Unproven && self.count >= WAITING_OF_ORG_MAX / UNPROVEN_PART {
+            return Err(NoRoom::OnLane(job));
+        }
         if self.count >= WAITING_OF_ORG_MAX {
             return Err(NoRoom::OfOrg(job));
         }
@@ -89,11 +95,11 @@ impl OrgWaiting {
 }
 
 impl Waiting {
-    fn push(&mut self, job: Job) -> Result<(), NoRoom> {
+    fn push(&mut self, job: Job, outlook: Outlook) -> Result<(), NoRoom> {
         let org = job.org.clone();
         let waiting = self.orgs.entry(org.clone()).or_default();
         let was_empty = waiting.count == 0;
-        waiting.push(job)?;
+        waiting.push(job, outlook)?;
         if was_empty {
             self.order.push_back(org);
         }
@@ -125,27 +131,27 @@ impl Waiting {
         None
     }
 
-    /// Takes everything that waits for a lane that is closed.
-    fn closed(&mut self, lanes: &Lanes, now: Timestamp) -> Vec<Job> {
-        let mut closed = Vec::new();
+    /// Takes everything that waits for a lane that is closed or stuck.
+    fn shut(&mut self, lanes: &Lanes, now: Timestamp) -> Vec<Job> {
+        let mut shut = Vec::new();
         for waiting in self.orgs.values_mut() {
-            let before = closed.len();
+            let before = shut.len();
             waiting.lanes.retain(|destination, jobs| {
-                let is_closed = lanes.is_closed(*destination, now);
-                if is_closed {
-                    closed.extend(jobs.drain(..));
+                let is_shut = lanes.outlook(*destination, now) == Outlook::Shut;
+                if is_shut {
+                    shut.extend(jobs.drain(..));
                 }
-                !is_closed
+                !is_shut
             });
             waiting
                 .order
                 .retain(|destination| waiting.lanes.contains_key(destination));
-            waiting.count -= closed.len() - before;
+            waiting.count -= shut.len() - before;
         }
         self.orgs.retain(|_, waiting| waiting.count > 0);
         self.order.retain(|org| self.orgs.contains_key(org));
-        self.count -= closed.len();
-        closed
+        self.count -= shut.len();
+        shut
     }
 
     fn into_jobs(self) -> impl Iterator<Item = Job> {
@@ -167,11 +173,14 @@ impl Streams {
         self.first.count + self.later.count
     }
 
-    fn push(&mut self, job: Job) -> Result<(), NoRoom> {
+    fn push(&mut self, job: Job, outlook: Outlook) -> Result<(), NoRoom> {
+        if outlook == Outlook::Unproven && self.count() >= WAITING_MAX / UNPROVEN_PART {
+            return Err(NoRoom::OnLane(job));
+        }
         match job.priority {
-            Priority::First => self.first.push(job),
+            Priority::First => self.first.push(job, outlook),
             Priority::Later if self.later.count >= WAITING_LATER_MAX => Err(NoRoom::OfOrg(job)),
-            Priority::Later => self.later.push(job),
+            Priority::Later => self.later.push(job, outlook),
         }
     }
 
@@ -191,10 +200,10 @@ impl Streams {
         }
     }
 
-    fn closed(&mut self, lanes: &Lanes, now: Timestamp) -> Vec<Job> {
-        let mut closed = self.first.closed(lanes, now);
-        closed.extend(self.later.closed(lanes, now));
-        closed
+    fn shut(&mut self, lanes: &Lanes, now: Timestamp) -> Vec<Job> {
+        let mut shut = self.first.shut(lanes, now);
+        shut.extend(self.later.shut(lanes, now));
+        shut
     }
 
     fn into_jobs(self) -> impl Iterator<Item = Job> {
@@ -263,23 +272,22 @@ impl Delivery {
         }
     }
 
-    /// Lets leased jobs wait for their lanes; what has no room, or whose lane is closed, is given back with a date.
+    /// Lets leased jobs wait for their lanes; what has no room, or whose lane is closed or stuck, is given back with a date.
     async fn sort(self: &Arc<Self>, jobs: &Jobs, leased: Vec<Job>, waiting: &mut Streams, tasks: &mut Tasks) {
         let now = self.platform.clock.now();
         let dated = |job: Job| {
             let turn = self.lanes.turn(job.part, now);
             (job, turn)
         };
-        let mut back: Vec<(Job, Timestamp)> =
-            waiting.closed(&self.lanes, now).into_iter().map(dated).collect();
+        let mut back: Vec<(Job, Timestamp)> = waiting.shut(&self.lanes, now).into_iter().map(dated).collect();
         for job in leased {
             self.platform.held.add(&job);
             let is_expired = now > job.created_at.plus(self.options.expire_after);
-            match self.lanes.is_closed(job.part, now) {
+            match self.lanes.outlook(job.part, now) {
                 // Its time is over, and that has to be said: this attempt is its last.
-                true if is_expired => self.start(tasks, job, None),
-                true => back.push(dated(job)),
-                false => back.extend(match waiting.push(job) {
+                Outlook::Shut if is_expired => self.start(tasks, job, None),
+                Outlook::Shut => back.push(dated(job)),
+                outlook => back.extend(match waiting.push(job, outlook) {
                     Ok(()) => None,
                     Err(NoRoom::OnLane(job)) => Some(dated(job)),
                     Err(NoRoom::OfOrg(job)) => {

@@ -35,8 +35,14 @@ const UNREACHABLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// The same when it asked for less.
 const THROTTLED_FIRST: Duration = Duration::from_secs(5);
 const THROTTLED_MAX: Duration = Duration::from_secs(10 * 60);
+/// When mail comes back that found its lane stuck: sooner it would find the same.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How far ahead mail that finds its lane full is put off, at most.
 const AHEAD_MAX: Duration = Duration::from_secs(600);
+/// The same while no pace was measured: by a guess that is too low, a backlog would be put off for as long as that.
+const AHEAD_FIRST: Duration = Duration::from_secs(3);
+/// So many times faster than turns were given so far, they begin anew from now.
+const FASTER: f64 = 2.0;
 /// The pace that is reckoned with where none was measured, in messages a second.
 const PACE_FIRST: f64 = 2.0;
 /// Weight of the last second in a lane's pace.
@@ -46,6 +52,8 @@ const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 struct Lane {
     running: usize,
+    /// Of these, attempts that wait for the other side.
+    hanging: usize,
     width: usize,
     provider: Option<Arc<Provider>>,
     /// Messages that its provider may be sent now, and since when.
@@ -60,8 +68,10 @@ struct Lane {
 
 /// The pace of a lane or an organization, and the turns that are given at it.
 struct Turns {
-    /// Messages a second, lately.
-    pace: f64,
+    /// Messages a second, lately; `None` before the first second is over.
+    pace: Option<f64>,
+    /// The pace that the last turns were given at.
+    given_at: f64,
     second: (i64, u32),
     /// When the next message that finds no room gets its turn.
     next: Timestamp,
@@ -70,7 +80,8 @@ struct Turns {
 impl Turns {
     fn new(now: Timestamp) -> Self {
         Self {
-            pace: PACE_FIRST,
+            pace: None,
+            given_at: PACE_FIRST,
             second: (now.seconds(), 0),
             next: now,
         }
@@ -80,17 +91,28 @@ impl Turns {
         let (second, count) = self.second;
         if second == now.seconds() {
             self.second.1 = count + 1;
-        } else {
-            self.pace += PACE_WEIGHT * (f64::from(count) - self.pace);
-            self.second = (now.seconds(), 1);
+            return;
+        }
+        let count = f64::from(count);
+        let pace = self
+            .pace
+            .map_or(count, |pace| pace + PACE_WEIGHT * (count - pace));
+        (self.pace, self.second) = (Some(pace), (now.seconds(), 1));
+        if pace > FASTER * self.given_at {
+            (self.given_at, self.next) = (pace, now);
         }
     }
 
     /// One after the other, at twice the pace, so that the store's queue never runs dry of due work.
     fn give(&mut self, earliest: Timestamp, now: Timestamp) -> Timestamp {
         let earliest = earliest.max(now.plus(Duration::from_secs(1)));
-        let gap = Duration::from_secs_f64(0.5 / self.pace.max(PACE_FIRST / 4.0));
-        self.next = self.next.max(earliest).plus(gap).min(earliest.plus(AHEAD_MAX));
+        let (pace, ahead_max) = match self.pace {
+            Some(pace) => (pace, AHEAD_MAX),
+            None => (PACE_FIRST, AHEAD_FIRST),
+        };
+        self.given_at = pace;
+        let gap = Duration::from_secs_f64(0.5 / pace.max(PACE_FIRST / 4.0));
+        self.next = self.next.max(earliest).plus(gap).min(earliest.plus(ahead_max));
         self.next
     }
 }
@@ -99,6 +121,7 @@ impl Lane {
     fn new(now: Timestamp) -> Self {
         Self {
             running: 0,
+            hanging: 0,
             width: WIDTH_FIRST,
             provider: None,
             allowance: (1.0, now),
@@ -112,6 +135,11 @@ impl Lane {
 
     fn is_proven(&self, now: Timestamp) -> bool {
         self.taken_at.is_some_and(|at| now.since(at) < PROVEN_FOR)
+    }
+
+    /// Whether all that it has room for waits for the other side: what comes next would wait behind it for as long.
+    fn is_stuck(&self) -> bool {
+        self.hanging >= self.width
     }
 
     fn took(&mut self, now: Timestamp, width_max: usize) {
@@ -141,6 +169,17 @@ impl Lane {
         self.strikes += 1;
         self.closed_until = now.plus(wait);
     }
+}
+
+/// What mail that waits for a lane has to expect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// The lane took mail lately.
+    Proven,
+    /// Nothing is known of it.
+    Unproven,
+    /// The lane is closed for a while, or all that is under way on it hangs: there is no waiting for that here.
+    Shut,
 }
 
 /// All lanes of a process.
@@ -180,6 +219,9 @@ impl Place {
         }
         inner.leave_slot(self.is_unproven);
         inner.hanging += 1;
+        if let Some(lane) = inner.lanes.get_mut(&self.lane) {
+            lane.hanging += 1;
+        }
         drop(inner);
         self.is_hanging = true;
     }
@@ -195,6 +237,7 @@ impl Drop for Place {
         }
         if let Some(lane) = inner.lanes.get_mut(&self.lane) {
             lane.running -= 1;
+            lane.hanging -= usize::from(self.is_hanging);
         }
     }
 }
@@ -263,9 +306,14 @@ impl Lanes {
         })
     }
 
-    /// Whether the lane is closed for a while, and not only full.
-    pub(super) fn is_closed(&self, destination: i64, now: Timestamp) -> bool {
-        self.closed_until(destination, now).is_some()
+    /// What mail for this destination has to expect.
+    pub(super) fn outlook(&self, destination: i64, now: Timestamp) -> Outlook {
+        let inner = self.lock();
+        match inner.lanes.get(&inner.lane_of(destination)) {
+            Some(lane) if now < lane.closed_until || lane.is_stuck() => Outlook::Shut,
+            Some(lane) if lane.is_proven(now) => Outlook::Proven,
+            Some(_) | None => Outlook::Unproven,
+        }
     }
 
     /// Until when the lane is closed, if it is.
@@ -289,7 +337,11 @@ impl Lanes {
     pub(super) fn turn(&self, destination: i64, now: Timestamp) -> Timestamp {
         let mut inner = self.lock();
         let lane = inner.lane(destination, now);
-        lane.turns.give(lane.closed_until, now)
+        let earliest = match lane.is_stuck() {
+            true => lane.closed_until.max(now.plus(AGAIN_AFTER)),
+            false => lane.closed_until,
+        };
+        lane.turns.give(earliest, now)
     }
 
     /// When mail of an organization that has enough waiting should come back.
@@ -380,6 +432,10 @@ mod tests {
         lanes.heard(&org, destination, heard, now);
     }
 
+    fn is_shut(lanes: &Lanes, destination: i64, now: Timestamp) -> bool {
+        lanes.outlook(destination, now) == Outlook::Shut
+    }
+
     fn fill(lanes: &Arc<Lanes>, destination: i64, now: Timestamp) -> Vec<Place> {
         std::iter::from_fn(|| lanes.enter(destination, now)).collect()
     }
@@ -397,6 +453,25 @@ mod tests {
             WIDTH_FIRST,
             "another lane has its own"
         );
+    }
+
+    #[test]
+    fn mail_does_not_wait_for_a_lane_whose_attempts_all_hang() {
+        let lanes = Lanes::new(10, 400);
+        assert_eq!(lanes.outlook(1, at(0)), Outlook::Unproven);
+        heard(&lanes, 1, Heard::Taken, at(0));
+        let mut places = fill(&lanes, 1, at(0));
+        assert_eq!((places.len(), lanes.outlook(1, at(0))), (2, Outlook::Proven));
+        places[0].hang();
+        assert_eq!(lanes.outlook(1, at(4)), Outlook::Proven);
+        places[1].hang();
+        assert_eq!(lanes.outlook(1, at(4)), Outlook::Shut);
+        assert!(
+            lanes.turn(1, at(4)) >= at(14),
+            "what would find the same is not asked at once"
+        );
+        places.pop();
+        assert_eq!(lanes.outlook(1, at(4)), Outlook::Proven);
     }
 
     #[test]
@@ -431,11 +506,11 @@ mod tests {
         );
         assert_eq!(fill(&lanes, 5, at(122)).len(), 21, "others are not bound by that");
         heard(&lanes, 2, Heard::Unreachable, at(130));
-        assert!(lanes.is_closed(3, at(131)) && !lanes.is_closed(5, at(131)));
+        assert!(is_shut(&lanes, 3, at(131)) && !is_shut(&lanes, 5, at(131)));
         lanes.part(4);
         heard(&lanes, 4, Heard::Unreachable, at(200));
         assert!(
-            lanes.is_closed(4, at(201)) && !lanes.is_closed(3, at(201)),
+            is_shut(&lanes, 4, at(201)) && !is_shut(&lanes, 3, at(201)),
             "whose hosts are not known is alone"
         );
     }
@@ -448,7 +523,7 @@ mod tests {
         lanes.join(3, &["a.host.example"], None, at(0));
         heard(&lanes, 1, Heard::Unreachable, at(0));
         assert_eq!(
-            [1, 2, 3].map(|destination| lanes.is_closed(destination, at(1))),
+            [1, 2, 3].map(|destination| is_shut(&lanes, destination, at(1))),
             [true, true, false]
         );
     }
@@ -478,7 +553,7 @@ mod tests {
             heard(&lanes, 1, Heard::Unreachable, now);
             heard(&lanes, 1, Heard::Unreachable, now.plus(Duration::from_secs(1)));
             let mut wait = Duration::ZERO;
-            while lanes.is_closed(1, now.plus(wait)) {
+            while is_shut(&lanes, 1, now.plus(wait)) {
                 assert!(lanes.enter(1, now.plus(wait)).is_none());
                 wait += Duration::from_secs(5);
             }
@@ -498,8 +573,8 @@ mod tests {
         assert_eq!(lanes.closed_until(1, now), None, "the operator opened it");
         heard(&lanes, 1, Heard::Unreachable, now);
         assert!(
-            lanes.is_closed(1, now.plus(Duration::from_secs(14)))
-                && !lanes.is_closed(1, now.plus(Duration::from_secs(15)))
+            is_shut(&lanes, 1, now.plus(Duration::from_secs(14)))
+                && !is_shut(&lanes, 1, now.plus(Duration::from_secs(15)))
         );
     }
 
