@@ -5,7 +5,7 @@ use super::limits::signer;
 use super::{BenchError, Engine, Options, Stage, failed};
 use crate::app::{self, Roles, Running, StoreLock};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Settings};
 use crate::entry::edge::{self, Authority, Listener, Tls, Transport};
 use crate::features::audit::Origin;
 use crate::features::domains;
@@ -37,9 +37,9 @@ const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 const LASTING_TEMPORARY: &str = "/var/tmp";
 /// The benchmark's folder lets PostgreSQL's account through and shows nothing.
 const FOLDER_MODE: u32 = 0o711;
-/// Connections that the receiver of bare requests takes.
 /// Requests a second of the organization that is measured: the plan must not be what limits it.
 const RATE_PER_SECOND: u32 = 1_000_000;
+/// Connections that the receiver of bare requests takes.
 const RECEIVER_CONNECTIONS_MAX: usize = 4096;
 
 /// A folder that is removed when dropped.
@@ -134,6 +134,7 @@ pub(super) struct Account {
 pub(super) struct Ground {
     pub(super) options: Options,
     pub(super) config: Config,
+    settings: Settings,
     pub(super) client_tls: Arc<rustls::ClientConfig>,
     pub(super) receiver: Receiver,
     pub(super) postgres: Option<LocalPostgres>,
@@ -159,7 +160,7 @@ impl Ground {
             .map_or_else(String::new, |postgres| postgres.url().expose().clone());
         let text = |path: &Path| path.display().to_string();
         let settings = options.settings.clone();
-        let config = settings
+        let settings = settings
             .with("server.listen", "127.0.0.1:0")?
             .with("server.tls_cert", text(&authority.cert))?
             .with("server.tls_key", text(&authority.key))?
@@ -172,8 +173,8 @@ impl Ground {
             .with("store.postgres_owner_url", "")?
             .with("vault.root_key", "")?
             .with("net.allow_private", "127.0.0.0/8,::1/128")?
-            .with("net.extra_ca", text(&authority.ca_cert))?
-            .config()?;
+            .with("net.extra_ca", text(&authority.ca_cert))?;
+        let config = settings.config()?;
         let roots = CertificateDer::pem_file_iter(&authority.ca_cert);
         let roots = roots.and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let roots = roots.map_err(failed("the certificates"))?;
@@ -182,6 +183,7 @@ impl Ground {
             receiver: Receiver::start(&config).await?,
             options: options.clone(),
             config,
+            settings,
             client_tls,
             postgres,
             signer: signer().await?,
@@ -209,6 +211,18 @@ impl Ground {
         client.batch_execute(&create).await.map_err(failed(what))?;
         self.config.store.postgres_url = Some(server.database_url(&database));
         Ok(())
+    }
+
+    /// The settings of the stage's store, for a process of its own.
+    pub(super) fn settings(&self) -> Result<Settings, BenchError> {
+        let store = &self.config.store;
+        let url = store
+            .postgres_url
+            .as_ref()
+            .map_or_else(String::new, |url| url.expose().clone());
+        let settings = self.settings.clone();
+        let settings = settings.with("store.data_dir", store.data_dir.display().to_string())?;
+        Ok(settings.with("store.postgres_url", url)?)
     }
 
     /// Stops the engine and removes the folder.

@@ -115,6 +115,13 @@ impl Letter {
         }
     }
 
+    /// The same to another domain.
+    pub(super) fn to(mut self, domain: &str) -> Self {
+        let local_part = self.to.split('@').next().unwrap_or_default();
+        self.to = format!("{local_part}@{domain}");
+        self
+    }
+
     /// The body of `POST /v1/emails`.
     pub(super) fn json(&self) -> Bytes {
         #[derive(Serialize)]
@@ -181,6 +188,8 @@ mod tests {
         assert_ne!(one.html, two.html);
         assert_ne!(one.subject, two.subject);
         assert_eq!(number_of(&two.to), Some(2));
+        let two = two.to("slow.example");
+        assert_eq!(two.to, "r2@slow.example");
         assert!(
             (10_140..=10_340).contains(&one.html.len()),
             "{} bytes",

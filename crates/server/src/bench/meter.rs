@@ -120,11 +120,30 @@ pub(super) fn forget_peak() {
 
 /// The most memory that this process held since it was last forgotten.
 pub(super) fn peak_rss_mib() -> Result<f64, BenchError> {
-    let status = std::fs::read_to_string("/proc/self/status").map_err(failed("/proc/self/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    memory_mib("/proc/self/status", "VmHWM:")
+}
+
+/// The most memory that another process has held.
+pub(super) fn peak_rss_mib_of(pid: u32) -> Result<f64, BenchError> {
+    memory_mib(&status_of(pid), "VmHWM:")
+}
+
+/// What another process holds.
+pub(super) fn rss_mib_of(pid: u32) -> Result<f64, BenchError> {
+    memory_mib(&status_of(pid), "VmRSS:")
+}
+
+fn status_of(pid: u32) -> String {
+    format!("/proc/{pid}/status")
+}
+
+fn memory_mib(path: &str, field: &str) -> Result<f64, BenchError> {
+    let what = "the status of a process";
+    let status = std::fs::read_to_string(path).map_err(failed(what))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
     kib.map(|kib| kib / 1024.0)
-        .ok_or_else(|| failed("/proc/self/status")("no VmHWM in it"))
+        .ok_or_else(|| failed(what)(format!("no {field} in it")))
 }
 
 #[cfg(test)]

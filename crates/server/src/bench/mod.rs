@@ -8,17 +8,20 @@
 //! webhook receiver. So a rate is what all of them do together on the machine's cores, and the CPU time is everybody's. Bodies differ,
 //! the store is a fresh folder on a disk (never in memory), and nothing is made faster than `serve` makes it.
 //!
-//! The pages to read: `stages` (what is measured), `limits` (against what), `load` (the client), `report` (how it is shown).
+//! The pages to read: `stages` (what is measured), `limits` and `comparison` (against what), `client` (the load), `report` (how it is shown).
 //! Not here: peers (`bench/` at the root of the repository runs them on the same work), inbound mail, injected slowness of disks.
 
 mod client;
+mod comparison;
 mod ground;
 mod letter;
 mod limits;
 mod meter;
+mod names;
 mod report;
 mod stages;
 
+pub use comparison::{Beside, Comparison, Depth, Queue, Slowdown};
 pub use report::{header, json_line, table};
 
 use crate::app::StartError;
@@ -49,11 +52,15 @@ pub enum Stage {
     Quota,
     /// One organization's answers while another offers a hundred times its quota.
     Fairness,
+    /// Deliveries to one destination beside a thousand slow ones.
+    Slow,
+    /// A long queue beside a short one: claims, memory, the first delivery after a start.
+    Queue,
 }
 
 impl Stage {
     /// All stages, in the order in which they are measured.
-    pub const ALL: [Stage; 9] = [
+    pub const ALL: [Stage; 11] = [
         Self::Disk,
         Self::Crypto,
         Self::Store,
@@ -63,6 +70,8 @@ impl Stage {
         Self::Webhook,
         Self::Quota,
         Self::Fairness,
+        Self::Slow,
+        Self::Queue,
     ];
 
     /// The stage as it is shown.
@@ -77,6 +86,8 @@ impl Stage {
             Self::Webhook => "webhook",
             Self::Quota => "quota",
             Self::Fairness => "fairness",
+            Self::Slow => "slow",
+            Self::Queue => "queue",
         }
     }
 
@@ -86,14 +97,24 @@ impl Stage {
             (Self::Accept, Engine::Sqlite) => Some((0.50, 0.80)),
             (Self::Accept, Engine::Postgres) | (Self::Webhook, _) => Some((0.33, 0.50)),
             (Self::Deliver, _) => Some((0.40, 0.50)),
-            (Self::Disk | Self::Crypto | Self::Store | Self::Lint | Self::Quota | Self::Fairness, _) => None,
+            (
+                Self::Disk
+                | Self::Crypto
+                | Self::Store
+                | Self::Lint
+                | Self::Quota
+                | Self::Fairness
+                | Self::Slow
+                | Self::Queue,
+                _,
+            ) => None,
         }
     }
 
     /// What bounds the stage; the first is the one that the goal speaks of.
     fn limits(self) -> &'static [Limit] {
         match self {
-            Self::Disk | Self::Crypto | Self::Quota | Self::Fairness => &[],
+            Self::Disk | Self::Crypto | Self::Quota | Self::Fairness | Self::Slow | Self::Queue => &[],
             Self::Store => &[Limit::Commit],
             Self::Accept => &[Limit::Commit, Limit::Requests],
             Self::Deliver => &[Limit::Signatures, Limit::Commit],
@@ -160,6 +181,8 @@ pub struct Options {
     pub body_bytes: usize,
     /// Connections of the client, each with one request at a time.
     pub connections: usize,
+    /// Messages in the long queue.
+    pub queued: u64,
     /// Folder in which a fresh one is made and removed again; the system's for temporary files when absent.
     pub folder: Option<PathBuf>,
     /// Settings of the instance, beside those that the benchmark needs itself.
@@ -179,32 +202,6 @@ pub struct Ratio {
     pub min: f64,
     /// The best round.
     pub max: f64,
-}
-
-/// What a flood by one organization costs another.
-#[derive(Debug, Clone)]
-pub struct Slowdown {
-    /// The other's p99 while nobody else asks.
-    pub quiet_p99_ms: f64,
-    /// Its p99 beside the same flood on another instance of the same machine.
-    pub elsewhere_p99_ms: f64,
-    /// Its p99 during the flood.
-    pub flooded_p99_ms: f64,
-    /// The last divided by the one before it, of all rounds together.
-    pub ratio: f64,
-    /// The best round.
-    pub min: f64,
-    /// The worst round.
-    pub max: f64,
-    /// Requests per second that the flood offered.
-    pub offered_per_s: f64,
-    /// Those of them that were admitted.
-    pub admitted_per_s: f64,
-}
-
-impl Slowdown {
-    /// The ratio should stay below this.
-    pub const GOAL: f64 = 1.20;
 }
 
 /// What was measured of a stage.
@@ -228,8 +225,8 @@ pub struct Figure {
     pub peak_rss_mib: f64,
     /// Against what.
     pub ratios: Vec<Ratio>,
-    /// What a flood costs, where there is one.
-    pub slowdown: Option<Slowdown>,
+    /// What it is held against where that is no limit.
+    pub comparison: Option<Comparison>,
 }
 
 /// Why nothing was measured.

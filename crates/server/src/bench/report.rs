@@ -1,6 +1,6 @@
 //! How figures are shown: a few lines for people, one JSON object a line for scripts.
 
-use super::{Engine, Figure, Options, Ratio, Slowdown};
+use super::{Comparison, Engine, Figure, Options, Ratio};
 use serde::Serialize;
 
 /// What the figures were measured with.
@@ -37,8 +37,8 @@ pub fn table(figure: &Figure) -> String {
     for (place, ratio) in figure.ratios.iter().enumerate() {
         lines.push_str(&ratio_line(ratio, goal.filter(|_| place == 0)));
     }
-    if let Some(slowdown) = &figure.slowdown {
-        lines.push_str(&slowdown_line(slowdown));
+    if let Some(comparison) = &figure.comparison {
+        lines.push_str(&comparison.line());
     }
     lines
 }
@@ -62,28 +62,8 @@ fn ratio_line(ratio: &Ratio, goal: Option<(f64, f64)>) -> String {
     )
 }
 
-fn slowdown_line(slowdown: &Slowdown) -> String {
-    format!(
-        "         p99 {:.1} ms alone; beside a flood of {}/s ({}/s admitted) {:.1} ms if another instance has it, {:.1} ms if this one has: {:.2} ({:.2} to {:.2}) times; the goal of less than {:.2} is {}\n",
-        slowdown.quiet_p99_ms,
-        grouped(slowdown.offered_per_s),
-        grouped(slowdown.admitted_per_s),
-        slowdown.elsewhere_p99_ms,
-        slowdown.flooded_p99_ms,
-        slowdown.ratio,
-        slowdown.min,
-        slowdown.max,
-        Slowdown::GOAL,
-        if slowdown.ratio < Slowdown::GOAL {
-            "met"
-        } else {
-            "missed"
-        },
-    )
-}
-
 /// A whole number with commas between its thousands.
-fn grouped(number: f64) -> String {
+pub(super) fn grouped(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::with_capacity(digits.len() + 4);
     for (place, digit) in digits.chars().enumerate() {
@@ -108,20 +88,8 @@ struct Line<'a> {
     process_cpu_s_per_1000: f64,
     peak_rss_mib: f64,
     limits: Vec<LimitLine<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    slowdown: Option<SlowdownLine>,
-}
-
-#[derive(Serialize)]
-struct SlowdownLine {
-    quiet_p99_ms: f64,
-    elsewhere_p99_ms: f64,
-    flooded_p99_ms: f64,
-    ratio: f64,
-    ratio_min: f64,
-    ratio_max: f64,
-    offered_per_s: f64,
-    admitted_per_s: f64,
+    #[serde(flatten)]
+    comparison: Option<&'a Comparison>,
 }
 
 #[derive(Serialize)]
@@ -152,16 +120,7 @@ pub fn json_line(figure: &Figure) -> String {
         process_cpu_s_per_1000: rounded(figure.process_cpu_s_per_1000),
         peak_rss_mib: rounded(figure.peak_rss_mib),
         limits: limits.collect(),
-        slowdown: figure.slowdown.as_ref().map(|slowdown| SlowdownLine {
-            quiet_p99_ms: slowdown.quiet_p99_ms,
-            elsewhere_p99_ms: slowdown.elsewhere_p99_ms,
-            flooded_p99_ms: slowdown.flooded_p99_ms,
-            ratio: rounded(slowdown.ratio),
-            ratio_min: rounded(slowdown.min),
-            ratio_max: rounded(slowdown.max),
-            offered_per_s: rounded(slowdown.offered_per_s),
-            admitted_per_s: rounded(slowdown.admitted_per_s),
-        }),
+        comparison: figure.comparison.as_ref(),
     };
     // Strings and finite numbers always serialise.
     let mut text = serde_json::to_string(&line).unwrap_or_default();
@@ -179,7 +138,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
     use super::*;
-    use crate::bench::{Limit, Stage};
+    use crate::bench::{Limit, Slowdown, Stage};
 
     fn figure(median: f64) -> Figure {
         Figure {
@@ -198,7 +157,7 @@ mod tests {
                 min: 0.5,
                 max: 0.6,
             }],
-            slowdown: None,
+            comparison: None,
         }
     }
 
@@ -226,7 +185,7 @@ mod tests {
     #[test]
     fn a_slowdown_is_held_against_its_goal_and_left_out_where_there_is_none() {
         let slowed = |ratio| Figure {
-            slowdown: Some(Slowdown {
+            comparison: Some(Comparison::Slowdown(Slowdown {
                 quiet_p99_ms: 3.0,
                 elsewhere_p99_ms: 4.0,
                 flooded_p99_ms: 4.0 * ratio,
@@ -235,7 +194,7 @@ mod tests {
                 max: 1.5,
                 offered_per_s: 1000.0,
                 admitted_per_s: 10.0,
-            }),
+            })),
             ..figure(0.5)
         };
         assert!(table(&slowed(1.19)).contains("the goal of less than 1.20 is met"));

@@ -15,6 +15,8 @@ const ROUNDS_MAX: u64 = 100;
 const CONNECTIONS_MAX: u64 = 1024;
 /// Fewest and most bytes of HTML in each e-mail.
 const SIZE: std::ops::RangeInclusive<u64> = 100..=1024 * 1024;
+/// Fewest and most messages in a long queue.
+const QUEUED: std::ops::RangeInclusive<u64> = 20_000..=100_000_000;
 /// Log levels below this would be part of what is measured.
 const LOG_FILTER: &str = "error";
 
@@ -42,6 +44,9 @@ pub(super) struct Bench {
     /// Connections of the client, each with one request at a time.
     #[arg(long, default_value = "64", value_parser = clap::value_parser!(u64).range(1..=CONNECTIONS_MAX))]
     connections: u64,
+    /// Messages in the long queue of the stage `queue`; the short one has a hundredth.
+    #[arg(long, default_value = "100000", value_parser = clap::value_parser!(u64).range(QUEUED))]
+    count: u64,
     /// Print one JSON object a line and nothing else.
     #[arg(long)]
     json: bool,
@@ -75,6 +80,10 @@ enum What {
     Quota,
     /// What a flood by one organization costs another.
     Fairness,
+    /// What a thousand slow destinations cost another.
+    Slow,
+    /// What a long queue costs beside a short one.
+    Queue,
 }
 
 impl What {
@@ -90,6 +99,8 @@ impl What {
             Self::Webhook => vec![Stage::Webhook],
             Self::Quota => vec![Stage::Quota],
             Self::Fairness => vec![Stage::Fairness],
+            Self::Slow => vec![Stage::Slow],
+            Self::Queue => vec![Stage::Queue],
         }
     }
 }
@@ -114,6 +125,7 @@ impl Bench {
             rounds: as_size(self.rounds)?,
             body_bytes: as_size(self.size)?,
             connections: as_size(self.connections)?,
+            queued: self.count,
             folder: self.data,
             settings,
         };

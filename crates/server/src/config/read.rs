@@ -214,6 +214,14 @@ impl Settings {
         Ok(())
     }
 
+    /// The same settings as variables of the environment, for a process that is started with them.
+    pub fn variables(&self) -> impl Iterator<Item = (String, &str)> {
+        all().filter_map(|setting| {
+            let value = self.values.get(&setting.key())?;
+            Some((setting.variable(), value.as_str()))
+        })
+    }
+
     /// Reads all settings; what no source names has its default.
     pub fn config(&self) -> Result<Config, ConfigError> {
         Config::read(&Reader { values: &self.values })

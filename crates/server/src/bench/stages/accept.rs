@@ -100,6 +100,8 @@ impl<'a> Direct<'a> {
             body_bytes: options.body_bytes,
             seed: 200 + round,
             until: Until::Elapsed(options.period),
+            first: 0,
+            domain: None,
         };
         send(&self.platform, &self.caller, sending).await
     }
@@ -125,6 +127,10 @@ pub(super) struct Sending {
     pub(super) body_bytes: usize,
     pub(super) seed: u64,
     pub(super) until: Until,
+    /// The number of the first e-mail.
+    pub(super) first: u64,
+    /// The domain of the e-mail with this number, where it is not one of the usual.
+    pub(super) domain: Option<fn(u64) -> String>,
 }
 
 /// Sends e-mails without HTTPS, each task one at a time.
@@ -157,7 +163,7 @@ async fn send_until(
     let mut chance = Chance::new(sending.seed.wrapping_mul(1 << 20).wrapping_add(place));
     let clock = Stopwatch::start();
     let mut latencies = Vec::new();
-    let mut number = place;
+    let mut number = sending.first + place;
     loop {
         let is_over = match sending.until {
             Until::Elapsed(period) => clock.elapsed() >= period,
@@ -166,7 +172,12 @@ async fn send_until(
         if is_over {
             return Ok(latencies);
         }
-        let draft = Letter::write(number, sending.body_bytes, &mut chance).draft()?;
+        let letter = Letter::write(number, sending.body_bytes, &mut chance);
+        let letter = match sending.domain {
+            Some(domain) => letter.to(&domain(number)),
+            None => letter,
+        };
+        let draft = letter.draft()?;
         let sent = Stopwatch::start();
         // The answer to the caller is the door's; here an empty one is kept.
         match emails::send(platform, fresh, caller, draft, None, |_| Vec::new()).await {

@@ -5,7 +5,7 @@
 //! must pass a DKIM verifier that is not ours: otherwise there is no figure.
 
 use super::super::client::{Connection, Target};
-use super::super::ground::Ground;
+use super::super::ground::{Account, Ground};
 use super::super::letter::{Chance, Letter, number_of};
 use super::super::meter::{Measured, Meter, Stopwatch, micros};
 use super::super::{BenchError, failed};
@@ -14,6 +14,7 @@ use super::wait_for;
 use crate::app::{Roles, Running};
 use crate::features::delivery::dkim_verdict;
 use crate::metrics::KindLabel;
+use crate::platform::Platform;
 use crate::platform::dev::sink::{Captured, Sink, SinkOptions};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -31,6 +32,21 @@ const ON_THE_WAY_MAX: usize = 512;
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Messages that the DKIM verifier looks at, each round.
 const DKIM_SAMPLE: usize = 20;
+/// What an instance does that is measured here.
+pub(super) const ROLES: Roles = Roles {
+    api: true,
+    delivery: true,
+    webhooks: false,
+};
+
+/// A receiver that takes everything.
+pub(super) fn sink(address: SocketAddr) -> Result<Sink, BenchError> {
+    let options = SinkOptions {
+        max_kept: DKIM_SAMPLE,
+        ..SinkOptions::default()
+    };
+    Sink::start(address, options).map_err(failed("the sink"))
+}
 
 /// An instance that answers the API and delivers to a sink.
 pub(super) struct Deliver<'a> {
@@ -39,38 +55,53 @@ pub(super) struct Deliver<'a> {
     sink: Sink,
     target: Target,
     dkim_records: Vec<(String, String)>,
+    /// The only domain that is written to, where the sink does not take everything.
+    domain: Option<&'static str>,
+    /// Where mail goes that is not measured.
+    others: Arc<[Sink]>,
 }
 
 impl<'a> Deliver<'a> {
     pub(super) async fn start(ground: &'a Ground) -> Result<Self, BenchError> {
-        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let options = SinkOptions {
-            max_kept: DKIM_SAMPLE,
-            ..SinkOptions::default()
-        };
-        let sink = Sink::start(any_port, options).map_err(failed("the sink"))?;
+        let sink = sink(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let mut config = ground.config.clone();
         config.delivery.static_route = Some(sink.addr());
-        let roles = Roles {
-            api: true,
-            delivery: true,
-            webhooks: false,
-        };
-        let running = ground.start(&config, roles).await?;
+        let running = ground.start(&config, ROLES).await?;
         let account = ground.account(&running.platform).await?;
-        let target = target(ground, &running, &account)?;
         Ok(Self {
+            target: target(ground, &running, &account)?,
             ground,
             running,
             sink,
-            target,
             dkim_records: vec![account.dkim_record],
+            domain: None,
+            others: Arc::new([]),
+        })
+    }
+
+    /// One whose mail finds its way by itself: that of `domain` to the sink, what waits already to others.
+    pub(super) fn beside(
+        ground: &'a Ground,
+        running: Running,
+        account: &Account,
+        (domain, sink): (&'static str, Sink),
+        others: Arc<[Sink]>,
+    ) -> Result<Self, BenchError> {
+        Ok(Self {
+            target: target(ground, &running, account)?,
+            ground,
+            running,
+            sink,
+            dkim_records: vec![account.dkim_record.clone()],
+            domain: Some(domain),
+            others,
         })
     }
 
     pub(super) async fn round(&self, round: u64) -> Result<Measured, BenchError> {
         let way = Arc::new(Way::new(self.ground.options.connections));
         let (recorded_before, received_before) = (self.recorded(), self.sink.received_count());
+        let others_before = self.received_by_others();
         let arrivals = tokio::spawn(arrive(self.sink.subscribe(), Arc::clone(&way)));
         let mut clients = self.clients(&way, round).await?;
         let measured = self.measure(&way, &mut clients).await;
@@ -78,7 +109,9 @@ impl<'a> Deliver<'a> {
         way.places.close();
         let sent = way.finish(clients).await?;
         let measured = measured?;
-        wait_for("the delivery", || self.recorded() - recorded_before >= sent).await?;
+        // What others have may not be recorded yet, so this waits for one of theirs too many rather than one of ours too few.
+        let expected = || recorded_before + sent + self.received_by_others() - others_before;
+        wait_for("the outcomes", || self.recorded() >= expected()).await?;
         arrivals.abort();
         let received = self.sink.received_count() - received_before;
         if received != sent {
@@ -94,6 +127,11 @@ impl<'a> Deliver<'a> {
         self.sink.shutdown().await;
     }
 
+    /// What the instance stands on.
+    pub(super) fn platform(&self) -> &Platform {
+        &self.running.platform
+    }
+
     /// Outcomes in the store.
     fn recorded(&self) -> u64 {
         let delivered = KindLabel { kind: "delivered" };
@@ -103,6 +141,10 @@ impl<'a> Deliver<'a> {
             .outcomes
             .get_or_create(&delivered)
             .get()
+    }
+
+    fn received_by_others(&self) -> u64 {
+        self.others.iter().map(Sink::received_count).sum()
     }
 
     async fn clients(
@@ -115,7 +157,12 @@ impl<'a> Deliver<'a> {
         for place in 0..self.ground.options.connections as u64 {
             let connection = Connection::open(&self.target).await?;
             let chance = Chance::new((300 + round) * (1 << 20) + place);
-            clients.spawn(post_while_room(connection, Arc::clone(way), chance, body_bytes));
+            let writing = Writing {
+                chance,
+                body_bytes,
+                domain: self.domain,
+            };
+            clients.spawn(post_while_room(connection, Arc::clone(way), writing));
         }
         Ok(clients)
     }
@@ -233,11 +280,27 @@ async fn arrive(mut news: broadcast::Receiver<Captured>, way: Arc<Way>) {
     }
 }
 
+/// How a client writes its letters.
+struct Writing {
+    chance: Chance,
+    body_bytes: usize,
+    domain: Option<&'static str>,
+}
+
+impl Writing {
+    fn letter(&mut self, number: u64) -> Letter {
+        let letter = Letter::write(number, self.body_bytes, &mut self.chance);
+        match self.domain {
+            Some(domain) => letter.to(domain),
+            None => letter,
+        }
+    }
+}
+
 async fn post_while_room(
     mut connection: Connection,
     way: Arc<Way>,
-    mut chance: Chance,
-    body_bytes: usize,
+    mut writing: Writing,
 ) -> Result<(), BenchError> {
     while !way.is_over.load(Ordering::Relaxed) {
         // Closed when the round is over.
@@ -246,8 +309,7 @@ async fn post_while_room(
         };
         place.forget();
         let number = way.leave();
-        let body = Letter::write(number, body_bytes, &mut chance).json();
-        connection.post(body).await?;
+        connection.post(writing.letter(number).json()).await?;
     }
     Ok(())
 }

@@ -4,15 +4,18 @@ mod accept;
 mod deliver;
 mod fairness;
 mod lint;
+mod queue;
 mod quota;
+mod slow;
 mod webhook;
 
 use super::ground::Ground;
 use super::meter::{Measured, Meter, forget_peak, peak_rss_mib};
-use super::{BenchError, Figure, Limit, Ratio, Stage, failed};
+use super::{BenchError, Comparison, Figure, Limit, Ratio, Stage, failed};
 use accept::{Accept, Direct};
 use deliver::Deliver;
 use fairness::Fairness;
+use slow::Slow;
 use webhook::Webhook;
 
 /// Measures one stage in all its rounds.
@@ -53,10 +56,20 @@ pub(super) async fn measure(ground: &Ground, stage: Stage) -> Result<Figure, Ben
             let figure = rounds(ground, stage, async |round| fairness.round(round).await).await;
             let slowdown = fairness.stop().await;
             Ok(Figure {
-                slowdown: Some(slowdown),
+                comparison: Some(Comparison::Slowdown(slowdown)),
                 ..figure?
             })
         }
+        Stage::Slow => {
+            let mut slow = Slow::start(ground).await?;
+            let figure = rounds(ground, stage, async |round| slow.round(round).await).await;
+            let beside = slow.stop();
+            Ok(Figure {
+                comparison: Some(Comparison::Beside(beside)),
+                ..figure?
+            })
+        }
+        Stage::Queue => queue::measure(ground).await,
     }
 }
 
@@ -141,7 +154,7 @@ fn figure(ground: &Ground, stage: Stage, rounds: &[Measured]) -> Figure {
         process_cpu_s_per_1000: rounds.iter().map(|round| round.process_cpu_s).sum::<f64>() / thousands,
         peak_rss_mib: 0.0,
         ratios: Vec::new(),
-        slowdown: None,
+        comparison: None,
     }
 }
 

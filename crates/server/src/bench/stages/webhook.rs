@@ -82,6 +82,8 @@ impl<'a> Webhook<'a> {
             body_bytes: SEED_BODY_BYTES,
             seed: 400 + round,
             until: Until::Each((wanted as u64 / SEEDING_TASKS).max(1)),
+            first: 0,
+            domain: None,
         };
         Ok(send(platform, &self.account.test, sending).await?.units)
     }
