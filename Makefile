@@ -38,6 +38,6 @@ farm: ## send to Postfix, Exim, Dovecot and receivers that misbehave; smuggling 
 crash: ## kill the server under load, CRASH_CYCLES times (200) on each engine, and judge from outside what was lost
 	tools/test-crash.sh
 
-bench: ## measure accepting, delivering and webhooks on both engines, beside Postfix + OpenDKIM (needs root for those)
-	tools/install-test-deps.sh
+bench: ## measure accepting, delivering and webhooks on both engines, beside Postfix + OpenDKIM, Haraka and Exim (needs root for those)
+	tools/install-test-deps.sh peers
 	bench/run.sh

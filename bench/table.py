@@ -2,13 +2,14 @@
 
 FILE holds JSON objects, one a line. Ours say `stage`, `engine`, `rate_per_s` and, where the stage has them, `p50_ms`,
 `p99_ms`, `cpu_s_per_1000`, `peak_rss_mib` and `limits`, a list of `{"name", "rate_per_s", "ratio"}`: what this machine
-can do at most in the part that bounds the stage, measured in the same run. The peer's says `peer`.
+can do at most in the part that bounds the stage, measured in the same run. A peer's says `peer`. *Own* is the CPU time of
+a peer's processes, or of our process with client and receiver in it; the other is the whole machine's.
 """
 
 import json
 import sys
 
-COLUMNS = ["what", "per s", "p50 ms", "p99 ms", "CPU-s/1,000", "peak MiB", "of a limit"]
+COLUMNS = ["what", "per s", "p50 ms", "p99 ms", "CPU-s/1,000", "own", "peak MiB", "of a limit"]
 
 
 def figure(value, digits):
@@ -26,16 +27,18 @@ def our_row(row):
         figure(row.get("p50_ms"), 1),
         figure(row.get("p99_ms"), 1),
         figure(row.get("cpu_s_per_1000"), 2),
+        figure(row.get("process_cpu_s_per_1000"), 2),
         figure(row.get("peak_rss_mib"), 0),
         limits(row) or "–",
     ]
 
 
 def peer_rows(row):
-    name, cpu, memory = row["peer"], figure(row["cpu_s_per_1000"], 2), figure(row["peak_pss_mib"], 0)
+    name, memory = row["peer"], figure(row["peak_pss_mib"], 0)
+    cpu, own = figure(row["cpu_s_per_1000"], 2), figure(row["cpu_s_per_1000_peer"], 2)
     return [
-        [f"accept, {name}", figure(row["accepted_per_s"], 0), "–", "–", "–", "–", "–"],
-        [f"deliver, {name}", figure(row["delivered_per_s"], 0), "–", "–", cpu, memory, "–"],
+        [f"accept, {name}", figure(row["accepted_per_s"], 0), "–", "–", "–", "–", "–", "–"],
+        [f"deliver, {name}", figure(row["delivered_per_s"], 0), "–", "–", cpu, own, memory, "–"],
     ]
 
 

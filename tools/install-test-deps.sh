@@ -28,6 +28,7 @@ main() {
   install_python_packages
   install_node_packages
   install_cargo_deny
+  if [[ ${1-} == peers ]]; then install_haraka; fi
 }
 
 # What the reader brings along. Fetching a toolchain behind their back would be worse than asking.
@@ -221,6 +222,19 @@ install_node_packages() {
   mark_current "$NODE_DEPS/.stamp" "${files[@]}"
 }
 
+install_haraka() {
+  local from=$ROOT/bench/peer/haraka into=$DEPS/haraka
+  local files=("$from/package.json" "$from/package-lock.json" "$from/.npmrc")
+  if is_current "$into/.stamp" "${files[@]}"; then return 0; fi
+  say "installing into .deps/haraka: a mail server that the benchmark is held against"
+  rm -rf "$into"
+  mkdir -p "$into"
+  cp "${files[@]}" "$into/"
+  # Most of its plugins are optional, and none of them is used.
+  (cd "$into" && npm ci --silent --omit=optional --ignore-scripts --no-audit --no-fund)
+  mark_current "$into/.stamp" "${files[@]}"
+}
+
 install_cargo_deny() {
   # One that the reader installed for all their projects is as good, if it is the version deny.toml was written for.
   if [[ $(cargo-deny --version 2>/dev/null) == "cargo-deny $CARGO_DENY_VERSION" ]]; then return 0; fi
@@ -232,4 +246,4 @@ install_cargo_deny() {
   rm -rf "$DEPS/cargo-build"
 }
 
-main
+main "$@"

@@ -1,13 +1,12 @@
-"""Puts Postfix and OpenDKIM through the work that `sealwright bench deliver` does, on this machine.
+"""Puts other mail servers through the work that `sealwright bench deliver` does, on this machine: run_peer.py [PEER…]
 
-The same 10 KiB message is given to a private Postfix by smtp-source, signed by OpenDKIM (RSA-2048), queued on disk and
-relayed to smtp-sink; each message counts once the sink has it. Everything is on 127.0.0.1, bounded in number and in
-time, and ends with the processes it started. Standard output is one JSON object, standard error a line for people.
-Needs root, as Postfix does.
+The same 10 KiB message is given to a private Postfix, Haraka or Exim by smtp-source, signed (RSA-2048), queued on disk and relayed to
+smtp-sink; each message counts once the sink has it. Everything is on 127.0.0.1, bounded in number and in time, and ends with the
+processes it started. Standard output is one JSON object for each peer, standard error a line for people. A peer that is missing, or that
+does not deliver everything signed, is an error. Needs root, as Postfix does.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import shutil
@@ -30,48 +29,66 @@ START_SECONDS_MAX = 20
 STOP_SECONDS_MAX = 10
 RUN_SECONDS_MAX = 180
 SAMPLE_SECONDS = 0.5
-PR_SET_CHILD_SUBREAPER = 36
+ROOT = HERE.parent.parent
+EXIM = ROOT / ".deps/exim/usr/sbin/exim4"
+HARAKA = ROOT / ".deps/haraka/node_modules/Haraka"
+PEERS = {
+    "postfix": ("postfix", "postconf", "opendkim"),
+    "haraka": ("node", HARAKA / "bin/haraka"),
+    "exim": (EXIM, "unshare"),
+}
+NEEDED = ("openssl", "smtp-source", "smtp-sink")
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("peers", nargs="*", default=list(PEERS), metavar="PEER", help=f"of {', '.join(PEERS)} (all)")
     options.add_argument("--messages", type=int, default=2000, help="how many in each round (2000)")
     options.add_argument("--sessions", type=int, default=20, help="connections that bring them (20)")
     options.add_argument("--rounds", type=int, default=3, help="the median of these is printed (3)")
     options.add_argument("--bytes", type=int, default=SIZE_DEFAULT, help="size of a message (10240)")
     options = options.parse_args()
-    require_programs()
+    require_programs(options.peers)
 
     # Signals end the program the ordinary way, so that the peer's processes end with it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit("interrupted"))
+    for peer in options.peers:
+        measure(peer, options)
 
-    # Postfix's master leaves its children to whoever comes next; in a container that may be nobody.
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+def measure(peer, options):
     with ExitStack() as cleanup:
         work = work_folder(cleanup)
         smtp, milter, sink = free_ports(3)
-        subprocess.run(["bash", HERE / "postfix.sh", work, str(smtp), str(milter), str(sink)], check=True)
+        layout = ["bash", HERE / f"{peer}.sh", work, str(smtp), str(milter), str(sink)]
+        subprocess.run(layout, check=True, env={**os.environ, "EXIM": str(EXIM), "HARAKA": str(HARAKA)})
         mail = work / "message.eml"
         mail.write_bytes(smtp_source_input(message(options.bytes)))
-        peer = start_peer(cleanup, work, smtp, milter)
+        processes = start_peer(cleanup, peer, work, smtp, milter)
         check_signature(work, mail, smtp, sink)
-        rounds = [one_round(options, mail, peer, smtp, sink) for _ in range(options.rounds)]
+        rounds = [one_round(options, mail, processes, smtp, sink) for _ in range(options.rounds)]
 
     figures = {name: round(statistics.median(each[name] for each in rounds), 2) for name in rounds[0]}
     figures["n"] = options.messages
-    print(json.dumps({"peer": "postfix+opendkim", "rounds": options.rounds, **figures}))
+    name = "postfix+opendkim" if peer == "postfix" else peer
+    print(json.dumps({"peer": name, "rounds": options.rounds, **figures}), flush=True)
     print(
-        f"postfix+opendkim: accepted {figures['accepted_per_s']:.0f}/s, delivered {figures['delivered_per_s']:.0f}/s, "
-        f"{figures['cpu_s_per_1000']:.2f} CPU-s per 1,000 (whole machine), peak PSS {figures['peak_pss_mib']:.0f} MiB",
+        f"{name}: accepted {figures['accepted_per_s']:.0f}/s, delivered {figures['delivered_per_s']:.0f}/s, "
+        f"{figures['cpu_s_per_1000']:.2f} CPU-s per 1,000 (whole machine), {figures['cpu_s_per_1000_peer']:.2f} (its own processes), "
+        f"peak PSS {figures['peak_pss_mib']:.0f} MiB",
         file=sys.stderr,
     )
 
 
-def require_programs():
-    missing = [name for name in ("postfix", "postconf", "opendkim", "openssl", "smtp-source", "smtp-sink") if not shutil.which(name)]
+def require_programs(peers):
+    unknown = [peer for peer in peers if peer not in PEERS]
+    if unknown:
+        sys.exit(f"no such peer: {', '.join(unknown)}; there are {', '.join(PEERS)}")
+    needed = [*NEEDED, *(program for peer in peers for program in PEERS[peer])]
+    missing = [str(program) for program in needed if not shutil.which(program)]
     if missing:
-        sys.exit(f"the peer needs {', '.join(missing)}: run tools/install-test-deps.sh")
+        sys.exit(f"missing: {', '.join(missing)}: run tools/install-test-deps.sh")
     if os.geteuid() != 0:
         sys.exit("Postfix runs as root only: run this with sudo")
 
@@ -99,33 +116,51 @@ def smtp_source_input(raw):
     return raw.replace(b"\r\n", b"\n")
 
 
-def start_peer(cleanup, work, smtp, milter):
-    daemons = subprocess.check_output(["postconf", "-dh", "daemon_directory"], text=True).strip()
-    commands = (
-        (milter, ["opendkim", "-f", "-x", work / "opendkim.conf"]),
-        # -d keeps the master in the foreground, so that it stays our child.
-        (smtp, [f"{daemons}/master", "-c", work / "etc", "-d"]),
-    )
+def start_peer(cleanup, peer, work, smtp, milter):
     started = []
-    for port, command in commands:
+    for port, command in commands(peer, work, smtp, milter):
         # A session of its own: Postfix's master ends its whole process group when it is told to stop.
-        child = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        kept = [sys.executable, HERE / "keep.py", *command]
+        with open(work / "output", "ab") as log:
+            child = subprocess.Popen(kept, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         cleanup.callback(stop, child)
         started.append(child.pid)
-        wait_for_port(port, child)
+        wait_for_port(port, child, work / "output")
     return started
 
 
-def wait_for_port(port, child):
+def commands(peer, work, smtp, milter):
+    """What runs in the foreground, and the port at which it answers."""
+    if peer == "haraka":
+        return [(smtp, ["node", HARAKA / "bin/haraka", "-c", work])]
+    if peer == "exim":
+        mounts = f"mount --bind {work}/passwd /etc/passwd && mount --bind {work}/group /etc/group"
+        return [(smtp, ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh", EXIM, "-C", work / "exim.conf", "-bdf"])]
+    daemons = subprocess.check_output(["postconf", "-dh", "daemon_directory"], text=True).strip()
+    return [
+        (milter, ["opendkim", "-f", "-x", work / "opendkim.conf"]),
+        # -d keeps the master in the foreground, so that it stays our child's.
+        (smtp, [f"{daemons}/master", "-c", work / "etc", "-d"]),
+    ]
+
+
+def wait_for_port(port, child, log=None):
     until = time.monotonic() + START_SECONDS_MAX
     while time.monotonic() < until:
         if child.poll() is not None:
-            sys.exit(f"{child.args[0]} ended with status {child.returncode} instead of serving")
+            said = log.read_text(errors="replace")[-1000:] if log else ""
+            sys.exit(f"{name_of(child)} ended with status {child.returncode} instead of serving\n{said}")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    sys.exit(f"{child.args[0]} does not answer on port {port}")
+    sys.exit(f"{name_of(child)} does not answer on port {port}")
+
+
+def name_of(child):
+    """The program, whoever keeps it."""
+    words = [str(word) for word in child.args]
+    return words[2] if words[1:] and words[1].endswith("keep.py") else words[0]
 
 
 def stop(child):
@@ -138,19 +173,7 @@ def stop(child):
         # The group is the child's own session: nothing of anyone else's is in it.
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    reap_group(child.pid)
-
-
-def reap_group(group):
-    """Waits for what the child started, which became ours when it ended."""
-    until = time.monotonic() + STOP_SECONDS_MAX
-    while time.monotonic() < until:
-        try:
-            if os.waitpid(-group, os.WNOHANG)[0] == 0:
-                time.sleep(0.02)
-        except ChildProcessError:
-            return
-    sys.exit(f"processes of group {group} do not end")
+        sys.exit(f"{name_of(child)} does not end when it is told to")
 
 
 def smtp_source(mail, count, sessions, port):
@@ -174,17 +197,19 @@ def check_signature(work, mail, smtp, sink):
     kept = work / "kept"
     kept.mkdir()
     shutil.chown(kept, "nobody")
-    sink_process = start_sink(sink, 1, "-d", f"{kept}/")
+    sink_process = start_sink(sink, 2, "-d", f"{kept}/")
     try:
         subprocess.run(smtp_source(mail, 1, 1, smtp), check=True, timeout=START_SECONDS_MAX, stdout=subprocess.DEVNULL)
-        sink_process.wait(START_SECONDS_MAX)
-        delivered = b"".join(file.read_bytes() for file in kept.iterdir())
+        delivered, until = b"", time.monotonic() + START_SECONDS_MAX
+        while len(delivered) < mail.stat().st_size and time.monotonic() < until:
+            time.sleep(0.1)
+            delivered = b"".join(file.read_bytes() for file in kept.iterdir())
     finally:
         stop(sink_process)
-    if b"DKIM-Signature:" not in delivered or b"a=rsa-sha256" not in delivered:
-        sys.exit("the peer delivered a message without a signature")
     if len(delivered) < mail.stat().st_size:
         sys.exit("the peer delivered less than it was given")
+    if b"DKIM-Signature:" not in delivered or b"a=rsa-sha256" not in delivered:
+        sys.exit("the peer delivered a message without a signature")
 
 
 def one_round(options, mail, peer, smtp, sink):
@@ -196,6 +221,8 @@ def one_round(options, mail, peer, smtp, sink):
         subprocess.run(source, check=True, timeout=RUN_SECONDS_MAX, stdout=subprocess.DEVNULL)
         accepted = time.monotonic()
         sink_process.wait(RUN_SECONDS_MAX)
+        if sink_process.returncode != 0:
+            sys.exit(f"the sink ended with status {sink_process.returncode}")
         delivered = time.monotonic()
         machine, own = machine_cpu() - machine, tree_cpu(peer) - own
     finally:

@@ -35,7 +35,7 @@ const UNREACHABLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// The same when it asked for less.
 const THROTTLED_FIRST: Duration = Duration::from_secs(5);
 const THROTTLED_MAX: Duration = Duration::from_secs(10 * 60);
-/// When mail comes back that found its lane stuck: sooner it would find the same.
+/// When mail comes back that found its lane stuck, or lanes that took nothing lately crowded: sooner it would find the same.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// How far ahead mail that finds its lane full is put off, at most.
 const AHEAD_MAX: Duration = Duration::from_secs(600);
@@ -280,11 +280,15 @@ impl Lanes {
         self.lock().working >= self.slots
     }
 
+    fn unproven_has_room(&self, inner: &Inner) -> bool {
+        inner.unproven < (self.slots / UNPROVEN_SHARE).max(1)
+    }
+
     /// A place on the lane to this destination, if it is open and has room.
     pub(super) fn enter(self: &Arc<Self>, destination: i64, now: Timestamp) -> Option<Place> {
         let mut inner = self.lock();
         let is_full = inner.working >= self.slots;
-        let unproven_has_room = inner.unproven < (self.slots / UNPROVEN_SHARE).max(1);
+        let unproven_has_room = self.unproven_has_room(&inner);
         let key = inner.lane_of(destination);
         let lane = inner.lane(destination, now);
         lane.touched_at = now;
@@ -333,13 +337,15 @@ impl Lanes {
         }
     }
 
-    /// When mail that finds its lane full or closed should come back.
+    /// When mail that finds its lane full, stuck or closed should come back.
     pub(super) fn turn(&self, destination: i64, now: Timestamp) -> Timestamp {
         let mut inner = self.lock();
+        let is_crowded = !self.unproven_has_room(&inner);
         let lane = inner.lane(destination, now);
-        let earliest = match lane.is_stuck() {
-            true => lane.closed_until.max(now.plus(AGAIN_AFTER)),
-            false => lane.closed_until,
+        let earliest = if lane.is_stuck() || (is_crowded && !lane.is_proven(now)) {
+            lane.closed_until.max(now.plus(AGAIN_AFTER))
+        } else {
+            lane.closed_until
         };
         lane.turns.give(earliest, now)
     }
