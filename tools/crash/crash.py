@@ -64,14 +64,14 @@ PROGRESS_EVERY = 10
 SHOWN_PER_CHECK = 5
 
 
-def main():
-    options = arguments()
+def main(kind, options):
+    """One run, from its folder to its verdict."""
     work = Path(tempfile.mkdtemp(prefix="sealwright-crash-", dir=options.work))
     work.chmod(0o711)
     say(options, f"seed {options.seed}, {options.cycles} cycles, files in {work}")
     try:
         with ExitStack() as cleanup:
-            run = Run(options, work, cleanup)
+            run = kind(options, work, cleanup)
             asyncio.run(run.all_cycles())
         violations = run.violations
     except (Failed, asyncio.CancelledError, KeyboardInterrupt) as failed:
@@ -122,11 +122,14 @@ class Run:
             self.postgres = Postgres(work)
             cleanup.callback(self.postgres.stop)
             self.postgres.add_login()
-            urls = self.postgres.urls()
+            urls = self.urls(work, cleanup)
         self.sealwright = Sealwright(program, work, certificates, self.sinks, urls)
         cleanup.callback(self.sealwright.kill)
         self.key = self.sealwright.account()
         self.authority = certificates.authority
+
+    def urls(self, work, cleanup):
+        return self.postgres.urls()
 
     async def all_cycles(self):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
@@ -368,4 +371,4 @@ def report(options, run, violations):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Run, arguments()))

@@ -150,6 +150,9 @@ class Sealwright:
         if self._process.poll() is not None:
             raise Failed(f"sealwright ended by itself with status {self._process.returncode}; {self.log} says why")
 
+    def is_running(self):
+        return self._process is not None and self._process.poll() is None
+
     def kill(self):
         """SIGKILL: nothing in the process gets a chance to tidy up."""
         if self._process is not None:
@@ -164,26 +167,72 @@ class Postgres:
     DATABASE_OWNER = "postgres"
     LOGIN = "sealwright_crash"
 
-    def __init__(self, folder):
+    def __init__(self, folder, primary=None):
+        """A new server; with `primary`, a standby of that one, which it will not commit without."""
         self._programs = self._find()
-        self._data, self._socket, self.log = folder / "postgres", folder, folder / "postgres.log"
-        self._data.mkdir()
+        self._folder, name = folder, "standby" if primary else "postgres"
+        self._data, self.socket, self.log = folder / name, folder / f"{name}-socket", folder / f"{name}.log"
         self._as_user = []
+        for made in (self._data, self.socket):
+            made.mkdir(mode=0o700)
+            if os.geteuid() == 0:
+                # PostgreSQL refuses to run as root; the folder above needs to be passable for its user.
+                shutil.chown(made, "postgres", "postgres")
         if os.geteuid() == 0:
-            # PostgreSQL refuses to run as root; the folder above needs to be passable for its user.
-            shutil.chown(self._data, "postgres", "postgres")
-            self._socket = folder / "socket"
-            self._socket.mkdir()
-            shutil.chown(self._socket, "postgres", "postgres")
             self._as_user = [
                 "setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig", "QUIT", "--"
             ]
-        initdb = [*self._as_user, self._programs / "initdb", "--no-sync", "--auth=trust", "--encoding=UTF8",
-                  "--username", self.DATABASE_OWNER, "--pgdata", self._data]
-        done = subprocess.run(initdb, cwd="/", capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Failed(f"initdb: {done.stderr.strip()}")
+        if primary:
+            source = f"host={primary.socket} user={self.DATABASE_OWNER} application_name={name}"
+            self._run("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--dbname", source, "--pgdata", self._data)
+        else:
+            self._run("initdb", "--no-sync", "--auth=trust", "--encoding=UTF8", "--username", self.DATABASE_OWNER, "--pgdata", self._data)
         self.start()
+        if primary:
+            primary.wait_for(name)
+
+    def _run(self, program, *words):
+        done = subprocess.run([*self._as_user, self._programs / program, *words], cwd="/", capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failed(f"{program}: {done.stderr.strip()}")
+
+    def wait_for(self, standby):
+        """From now on a commit is answered once it is on the standby's disk, too."""
+        for statement in (f"ALTER SYSTEM SET synchronous_standby_names = '{standby}'", "SELECT pg_reload_conf()"):
+            if self._sql(statement).returncode != 0:
+                raise Failed(f"psql: {statement}")
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while "sync" not in self._sql("SELECT sync_state FROM pg_stat_replication WHERE sync_state = 'sync'").stdout.split():
+            if time.monotonic() > deadline:
+                raise Failed(f"the standby does not keep up; {self.log} says why")
+            time.sleep(0.05)
+
+    def promote(self):
+        """A standby takes over."""
+        self._run("pg_ctl", "promote", "--pgdata", self._data)
+
+    def processes(self):
+        """The server and its sessions."""
+        found = [self._process.pid]
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # It ended while we looked.
+            if parent == self._process.pid:
+                found.append(int(stat.parent.name))
+        return found
+
+    def signal_all(self, number):
+        """To the server first, so that it starts nothing new, then to its sessions."""
+        for process in self.processes():
+            try:
+                os.kill(process, number)
+            except ProcessLookupError:
+                pass  # It ended with the first.
+
+    def wait(self):
+        self._process.wait()
 
     @staticmethod
     def _find():
@@ -213,7 +262,9 @@ class Postgres:
             time.sleep(0.1)
 
     def _launch(self):
-        options = {"listen_addresses": "", "unix_socket_directories": self._socket, "fsync": "on", "shared_buffers": "64MB"}
+        options = {"listen_addresses": "", "unix_socket_directories": self.socket, "fsync": "on", "shared_buffers": "64MB",
+                   # How long a standby waits before it looks for its primary again: until then nothing is committed.
+                   "wal_retrieve_retry_interval": "200ms"}
         command = [*self._as_user, self._programs / "postgres", "-D", self._data]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
@@ -221,16 +272,18 @@ class Postgres:
             self._process = subprocess.Popen(command, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _sql(self, text):
-        command = [self._programs / "psql", "--no-psqlrc", "--quiet", "--host", self._socket,
+        command = [self._programs / "psql", "--no-psqlrc", "--quiet", "--host", self.socket,
                    "--username", self.DATABASE_OWNER, "--dbname", "postgres", "--command", text]
         return subprocess.run(command, cwd="/", capture_output=True, text=True)
 
-    def urls(self):
-        """Settings that bring a Sealwright to this server. The login owns nothing and is bound by row-level security."""
+    def urls(self, standby=None):
+        """Settings that bring a Sealwright to this server, or to whichever of the two takes writes. The login owns nothing and is bound by
+        row-level security."""
+        hosts = f"{self.socket},{standby.socket} target_session_attrs=read-write" if standby else self.socket
         url = "host={} dbname=postgres user={}".format
         return {
-            "STORE_POSTGRES_URL": url(self._socket, self.LOGIN),
-            "STORE_POSTGRES_OWNER_URL": url(self._socket, self.DATABASE_OWNER),
+            "STORE_POSTGRES_URL": url(hosts, self.LOGIN),
+            "STORE_POSTGRES_OWNER_URL": url(hosts, self.DATABASE_OWNER),
         }
 
     def add_login(self):
