@@ -35,7 +35,7 @@ farm: ## send to Postfix, Exim, Dovecot and receivers that misbehave; smuggling 
 	tools/install-test-deps.sh
 	tools/test-farm.sh
 
-crash: ## kill the server under load, CRASH_CYCLES times (200) on each engine, and judge from outside what was lost
+crash: ## kill the server under load, CRASH_CYCLES times (200) on each engine, let PostgreSQL fail, and judge from outside what was lost
 	tools/test-crash.sh
 
 bench: ## measure accepting, delivering and webhooks on both engines, beside Postfix + OpenDKIM, Haraka and Exim (needs root for those)

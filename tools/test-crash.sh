@@ -16,3 +16,5 @@ python3 tools/crash/test_judge.py --quiet
 python3 tools/crash/crash.py --engine sqlite --cycles "$cycles"
 # Where PostgreSQL is killed, each judgement waits out the two minutes of a first retry: one at the end is enough.
 python3 tools/crash/crash.py --engine postgres --cycles "$cycles" --kill-postgres --judge-every "$cycles"
+# Five failures of PostgreSQL under a server that lives on; deferred mail waits out its two minutes, too.
+python3 tools/crash/failures.py --judge-every 5

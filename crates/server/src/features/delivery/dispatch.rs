@@ -316,3 +316,46 @@ impl Delivery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Id as _;
+
+    fn job(org: u8, part: i64) -> Job {
+        let at = Timestamp::from_micros(0);
+        Job {
+            org: OrgId::generate(at, [org; 10]),
+            kind: Kind::Deliver,
+            reference: String::new(),
+            part,
+            priority: Priority::First,
+            attempt: 0,
+            epoch: 1,
+            started_attempt: None,
+            started_via: None,
+            created_at: at,
+        }
+    }
+
+    /// How many jobs find room, each for a destination of its own.
+    fn room(streams: &mut Streams, org: u8, outlook: Outlook) -> usize {
+        let jobs = (0..).map(|part| job(org, part));
+        jobs.take_while(|job| streams.push(job.clone(), outlook).is_ok())
+            .count()
+    }
+
+    #[test]
+    fn mail_to_unproven_lanes_leaves_half_of_the_room_to_the_others() {
+        let mut streams = Streams::default();
+        assert_eq!(room(&mut streams, 1, Outlook::Unproven), WAITING_OF_ORG_MAX / 2);
+        assert_eq!(room(&mut streams, 2, Outlook::Unproven), WAITING_OF_ORG_MAX / 2);
+        assert_eq!(
+            room(&mut streams, 3, Outlook::Unproven),
+            0,
+            "not more than half of all"
+        );
+        assert_eq!(room(&mut streams, 1, Outlook::Proven), WAITING_OF_ORG_MAX / 2);
+        assert_eq!(room(&mut streams, 3, Outlook::Proven), WAITING_OF_ORG_MAX);
+    }
+}

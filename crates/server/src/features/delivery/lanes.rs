@@ -638,4 +638,27 @@ mod tests {
         heard(&lanes, 2, Heard::Unreachable, at(60));
         assert!(lanes.turn(2, at(60)) >= at(75));
     }
+
+    #[test]
+    fn a_backlog_is_put_off_for_seconds_only_until_its_pace_is_known() {
+        let lanes = Lanes::new(64, 400);
+        let org = OrgId::generate(at(0), [0; 10]);
+        let latest = (0..10_000).map(|_| lanes.turn_of_org(&org, at(0))).max();
+        assert!(latest <= Some(at(4)), "{latest:?}");
+        for second in 0..3 {
+            for _ in 0..1000 {
+                lanes.heard(&org, 1, Heard::Taken, at(second));
+            }
+        }
+        let turns: Vec<Timestamp> = (0..10_000).map(|_| lanes.turn_of_org(&org, at(2))).collect();
+        assert!(
+            turns[0] <= at(4),
+            "turns begin anew with the pace that was measured"
+        );
+        let span = turns[9_999].since(at(2)).as_secs();
+        assert!(
+            (4..=7).contains(&span),
+            "10,000 at 1,000/s have their turn within {span} s"
+        );
+    }
 }
