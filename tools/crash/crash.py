@@ -36,6 +36,7 @@ from pathlib import Path
 import judge
 import journal
 from load import CONCURRENCY, Load, Unknown
+from powercut import PowerCut
 from system import START_SECONDS_MAX, Certificates, Failed, Postgres, Sealwright, Sinks, binary
 
 ACCEPTED_PER_CYCLE_MIN = 50
@@ -92,10 +93,15 @@ def arguments():
     options.add_argument("--cycles", type=int, default=200, help="kills under load (200)")
     options.add_argument("--judge-every", type=int, default=50, help="cycles between judgements; the first violation ends it (50)")
     options.add_argument("--kill-postgres", action="store_true", help="kill PostgreSQL under a living Sealwright too")
+    options.add_argument("--power-cut", action="store_true", help="each kill takes with it what SQLite has not synced (powercut.c)")
+    options.add_argument("--lying-disk", action="store_true", help="the same with a disk whose sync does nothing: this has to be found")
     options.add_argument("--seed", type=int, default=random.randrange(10**6), help="repeats the plan of an earlier run")
     options.add_argument("--work", help="where to make the folder of this run (the system's temporary folder)")
     options.add_argument("--keep", action="store_true", help="keep that folder also when nothing was found")
-    return options.parse_args()
+    options = options.parse_args()
+    if options.engine == "postgres" and (options.power_cut or options.lying_disk):
+        sys.exit("power is cut under SQLite only")
+    return options
 
 
 def say(options, text):
@@ -123,7 +129,8 @@ class Run:
             cleanup.callback(self.postgres.stop)
             self.postgres.add_login()
             urls = self.urls(work, cleanup)
-        self.sealwright = Sealwright(program, work, certificates, self.sinks, urls)
+        self.power_cut = PowerCut(work, options.lying_disk) if options.power_cut or options.lying_disk else None
+        self.sealwright = Sealwright(program, work, certificates, self.sinks, urls, self.power_cut)
         cleanup.callback(self.sealwright.kill)
         self.key = self.sealwright.account()
         self.authority = certificates.authority
@@ -355,6 +362,8 @@ def report(options, run, violations):
             say(options, f"VIOLATION ({violation.check}) of cycle {violation.cycle}: {violation.text}")
     lost = {v.text.split()[0] for v in violations if v.text.endswith("lost")}
     postgres = f", {run.postgres_kills} of PostgreSQL" if run.postgres else ""
+    if run.power_cut:
+        postgres += f", {run.power_cut.undone} writes undone"
     ids = {line["id"] for line in evidence.accepted}
     say(
         options,

@@ -113,6 +113,7 @@ def arguments():
     if unknown or "replaced" in options.failures[:-1]:
         sys.exit(f"failures are {', '.join(FAILURES)}; after 'replaced' there is no standby left")
     options.engine, options.cycles, options.kill_postgres = "postgres", len(options.failures), True
+    options.power_cut = options.lying_disk = False
     return options
 
 

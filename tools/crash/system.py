@@ -105,7 +105,8 @@ class Sinks:
 class Sealwright:
     """The system under test, on one port and one store for the whole run."""
 
-    def __init__(self, program, folder, certificates, sinks, postgres_urls):
+    def __init__(self, program, folder, certificates, sinks, postgres_urls, power_cut=None):
+        self._store, self._power_cut = folder / "store", power_cut
         self.port = free_port()
         self.log = folder / "sealwright.log"
         self._program = program
@@ -114,7 +115,7 @@ class Sealwright:
             "SERVER_LISTEN": f"127.0.0.1:{self.port}",
             "SERVER_TLS_CERT": certificates.cert,
             "SERVER_TLS_KEY": certificates.key,
-            "STORE_DATA_DIR": folder / "store",
+            "STORE_DATA_DIR": self._store,
             "DELIVERY_STATIC_ROUTE": f"127.0.0.1:{sinks.ports['smtp']}",
             "DELIVERY_POLL_MS": 100,
             "NET_ALLOW_PRIVATE": "127.0.0.0/8,::1/128",
@@ -140,9 +141,10 @@ class Sealwright:
         return self.run("key", "create", "crash", "--org", org, "--permission", "*")[1]
 
     def start(self):
+        cut = self._power_cut.environment() if self._power_cut else {}
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
-                [self._program, "serve"], env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [self._program, "serve"], env={**self._environment, **cut}, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 preexec_fn=die_with_parent,
             )
 
@@ -159,6 +161,8 @@ class Sealwright:
             self._process.kill()
             self._process.wait()
             self._process = None
+            if self._power_cut:
+                self._power_cut.strike(self._store)
 
 
 class Postgres:

@@ -12,6 +12,7 @@
 
 use super::heard::Heard;
 use super::providers::Provider;
+use super::turns::Turns;
 use crate::clock::Timestamp;
 use crate::id::OrgId;
 use std::collections::HashMap;
@@ -37,16 +38,6 @@ const THROTTLED_FIRST: Duration = Duration::from_secs(5);
 const THROTTLED_MAX: Duration = Duration::from_secs(10 * 60);
 /// When mail comes back that found its lane stuck, or lanes that took nothing lately crowded: sooner it would find the same.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
-/// How far ahead mail that finds its lane full is put off, at most.
-const AHEAD_MAX: Duration = Duration::from_secs(600);
-/// The same while no pace was measured: by a guess that is too low, a backlog would be put off for as long as that.
-const AHEAD_FIRST: Duration = Duration::from_secs(3);
-/// So many times faster than turns were given so far, they begin anew from now.
-const FASTER: f64 = 2.0;
-/// The pace that is reckoned with where none was measured, in messages a second.
-const PACE_FIRST: f64 = 2.0;
-/// Weight of the last second in a lane's pace.
-const PACE_WEIGHT: f64 = 0.3;
 /// A lane that nothing happened on is forgotten after this.
 const KEPT_FOR: Duration = Duration::from_secs(3600);
 
@@ -64,57 +55,6 @@ struct Lane {
     strikes: u32,
     turns: Turns,
     touched_at: Timestamp,
-}
-
-/// The pace of a lane or an organization, and the turns that are given at it.
-struct Turns {
-    /// Messages a second, lately; `None` before the first second is over.
-    pace: Option<f64>,
-    /// The pace that the last turns were given at.
-    given_at: f64,
-    second: (i64, u32),
-    /// When the next message that finds no room gets its turn.
-    next: Timestamp,
-}
-
-impl Turns {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            pace: None,
-            given_at: PACE_FIRST,
-            second: (now.seconds(), 0),
-            next: now,
-        }
-    }
-
-    fn count(&mut self, now: Timestamp) {
-        let (second, count) = self.second;
-        if second == now.seconds() {
-            self.second.1 = count + 1;
-            return;
-        }
-        let count = f64::from(count);
-        let pace = self
-            .pace
-            .map_or(count, |pace| pace + PACE_WEIGHT * (count - pace));
-        (self.pace, self.second) = (Some(pace), (now.seconds(), 1));
-        if pace > FASTER * self.given_at {
-            (self.given_at, self.next) = (pace, now);
-        }
-    }
-
-    /// One after the other, at twice the pace, so that the store's queue never runs dry of due work.
-    fn give(&mut self, earliest: Timestamp, now: Timestamp) -> Timestamp {
-        let earliest = earliest.max(now.plus(Duration::from_secs(1)));
-        let (pace, ahead_max) = match self.pace {
-            Some(pace) => (pace, AHEAD_MAX),
-            None => (PACE_FIRST, AHEAD_FIRST),
-        };
-        self.given_at = pace;
-        let gap = Duration::from_secs_f64(0.5 / pace.max(PACE_FIRST / 4.0));
-        self.next = self.next.max(earliest).plus(gap).min(earliest.plus(ahead_max));
-        self.next
-    }
 }
 
 impl Lane {
@@ -333,7 +273,7 @@ impl Lanes {
         let lane = inner.lane_of(destination);
         if let Some(lane) = inner.lanes.get_mut(&lane) {
             (lane.closed_until, lane.strikes) = (now, 0);
-            lane.turns.next = now;
+            lane.turns.reset(now);
         }
     }
 
@@ -637,28 +577,5 @@ mod tests {
         assert!(lanes.turn(2, at(60)) <= at(62));
         heard(&lanes, 2, Heard::Unreachable, at(60));
         assert!(lanes.turn(2, at(60)) >= at(75));
-    }
-
-    #[test]
-    fn a_backlog_is_put_off_for_seconds_only_until_its_pace_is_known() {
-        let lanes = Lanes::new(64, 400);
-        let org = OrgId::generate(at(0), [0; 10]);
-        let latest = (0..10_000).map(|_| lanes.turn_of_org(&org, at(0))).max();
-        assert!(latest <= Some(at(4)), "{latest:?}");
-        for second in 0..3 {
-            for _ in 0..1000 {
-                lanes.heard(&org, 1, Heard::Taken, at(second));
-            }
-        }
-        let turns: Vec<Timestamp> = (0..10_000).map(|_| lanes.turn_of_org(&org, at(2))).collect();
-        assert!(
-            turns[0] <= at(4),
-            "turns begin anew with the pace that was measured"
-        );
-        let span = turns[9_999].since(at(2)).as_secs();
-        assert!(
-            (4..=7).contains(&span),
-            "10,000 at 1,000/s have their turn within {span} s"
-        );
     }
 }

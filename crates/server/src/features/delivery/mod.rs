@@ -5,8 +5,9 @@
 //! started, durably, unless a recipient was suppressed meanwhile; the dot leaves; the reply becomes the recipients' outcome, in one commit with the events that tell of it and the
 //! end (or the next date) of the job. A crash between mark and outcome is found at the next lease and recorded as *in doubt*.
 //!
-//! The pages to read: `dispatch` and `lanes` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route` (which
-//! hosts), `sources` (from which address), `transport` (what is guaranteed on the way to them, and who is told what came of it), `ways` and `relaying` (through relays instead, and when another way may be
+//! The pages to read: `dispatch`, `lanes` and `turns` (which mail gets a slot, and when), `attempt` (one job from lease to commit), `route`
+//! (which hosts), `sources` (from which address), `transport` (what is guaranteed on the way to them, and who is told what came of it),
+//! `ways` and `relaying` (through relays instead, and when another way may be
 //! tried), `submission` (relays that are SMTP servers), `schedule` (when again), `returning` (where bounces go), `wire` (the SMTP driver). `queue` is the operator's view of what waits.
 
 mod attempt;
@@ -28,6 +29,7 @@ mod simulate;
 mod sources;
 mod submission;
 mod transport;
+mod turns;
 mod ways;
 pub mod wire;
 
