@@ -11,7 +11,7 @@
 //! * [`dkim`]: the signature over that message (RFC 6376, RFC 8463).
 //! * [`smtp`]: the dialogue that carries it (RFC 5321).
 //! * [`template`]: the language that mail is written in before it has its values.
-//! * [`return_path`], [`report`]: what comes back, and of which message (RFC 3464, RFC 5965).
+//! * [`return_path`], [`report`]: what comes back, and of which message (RFC 3464, RFC 5965); what others tell of TLS (RFC 8460).
 //!
 //! Two rules hold everywhere. Text that ends up in a header is refused at the door of its type,
 //! never repaired silently, because repaired injection is still injection. And nothing here prints

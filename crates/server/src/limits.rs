@@ -149,6 +149,16 @@ pub const SCHEDULE_AHEAD_MAX: Duration = Duration::from_secs(30 * 86_400);
 pub const RETURN_DAYS_MAX: i64 = 60;
 /// Bytes of a message that comes back.
 pub const RETURN_BYTES_MAX: usize = 1024 * 1024;
+/// Days of which reports on TLS (RFC 8460) are counted and kept.
+pub const TLS_REPORTS_DAYS_MAX: i64 = 90;
+/// Reports on TLS that are counted in a day, of all reporters together.
+pub const TLS_REPORTS_A_DAY_MAX: i64 = 1000;
+/// Reports on TLS that are counted in a day of one reporter: it makes one, or one for each of its parts.
+pub const TLS_REPORTS_BY_ONE_MAX: i64 = 50;
+/// Domains whose reports are kept at one time.
+pub const TLS_REPORTERS_MAX: i64 = 2000;
+/// Sums of reports on TLS that are shown at once.
+pub const TLS_REPORTS_SHOWN_MAX: i64 = 10_000;
 /// Recipients of a message that comes back: it has one, and a list of addresses is no return path.
 pub const RETURN_RECIPIENTS_MAX: usize = 10;
 /// SMTP connections at once.

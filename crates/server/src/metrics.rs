@@ -92,6 +92,10 @@ metrics! {
     alerts: ByKind<Gauge> = Family::default(), "Alerts that go on, by kind";
     /// What came to return paths: bounced, complained, repeated (known already), unmatched (no such e-mail or recipient), other (no report), and refused at the door: forged, old.
     returns: ByKind<Counter> = Family::default(), "What came to return paths by result";
+    /// Reports on TLS to our own host: counted, repeated (known already), foreign (not about it, or too old), and not taken: unproved (no signature of their submitter), undecided (its key could not be looked up), unreadable, too_many.
+    tls_reports: ByKind<Counter> = Family::default(), "Reports on TLS by result";
+    /// Sessions that counted reports on TLS tell of: success, or why they failed.
+    tls_report_sessions: ByKind<Counter> = Family::default(), "Sessions that reports on TLS tell of by result";
     /// Webhook requests: succeeded, failed.
     webhook_requests: ByKind<Counter> = Family::default(), "Webhook requests by result";
     /// API keys burned, by the channel on which they were seen.

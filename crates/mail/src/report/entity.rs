@@ -147,13 +147,23 @@ impl<'a> Entity<'a> {
     /// The body as text, its encoding undone; what is not UTF-8 is replaced.
     pub(super) fn text(&self) -> String {
         let body = self.body.get(..PART_OCTETS_MAX).unwrap_or(self.body);
+        String::from_utf8_lossy(&self.decoded(body)).into_owned()
+    }
+
+    /// The first so many octets of the body, its encoding undone.
+    pub(super) fn octets(&self, most: usize) -> Vec<u8> {
+        let mut decoded = self.decoded(self.body);
+        decoded.truncate(most);
+        decoded
+    }
+
+    fn decoded(&self, body: &[u8]) -> Vec<u8> {
         let encoding = self.fields.get("content-transfer-encoding").unwrap_or_default();
-        let decoded = match encoding.to_ascii_lowercase().as_str() {
+        match encoding.to_ascii_lowercase().as_str() {
             "base64" => decode_base64(body),
             "quoted-printable" => decode_quoted_printable(body),
             _ => body.to_vec(),
-        };
-        String::from_utf8_lossy(&decoded).into_owned()
+        }
     }
 
     /// The header of the message that is this part's body.

@@ -8,6 +8,9 @@
 //! A report is written by a stranger. Reading one never fails and never descends into the message
 //! that it brings back: of that only the header is looked at. Every loop has a bound with a name.
 //!
+//! What other systems tell of TLS on the way to a domain is read by [`tls`]; it can be refused, with
+//! a reason for its sender.
+//!
 //! Not here: which of our messages a report is about ([`return_path`](crate::return_path)), and
 //! what becomes of it.
 
@@ -15,6 +18,7 @@ mod complaint;
 mod delivery;
 mod entity;
 mod prose;
+pub mod tls;
 
 pub use complaint::Complaint;
 pub use delivery::Failure;

@@ -80,7 +80,7 @@ impl Listeners<'_> {
             let due_at = acme.resume();
             self.tasks.spawn(acme.run(due_at, self.stopped.clone()));
         }
-        let smtp = self.smtp(&certificates).await?;
+        let smtp = self.smtp(&certificates, dns).await?;
         self.tasks.spawn(edge::measure(
             certificates,
             Arc::clone(&self.platform.metrics),
@@ -109,7 +109,11 @@ impl Listeners<'_> {
     }
 
     /// The listener that takes bounces and complaints, if there is one.
-    async fn smtp(&mut self, certificates: &Arc<Certificates>) -> Result<Option<SocketAddr>, StartError> {
+    async fn smtp(
+        &mut self,
+        certificates: &Arc<Certificates>,
+        dns: &Dns,
+    ) -> Result<Option<SocketAddr>, StartError> {
         let Some(address) = self.config.smtp.listen else {
             return Ok(None);
         };
@@ -117,6 +121,7 @@ impl Listeners<'_> {
             hostname: super::options::ehlo_name(self.config),
             return_host: super::options::return_host(self.config)?,
             tls: Tls::for_mail(Arc::clone(certificates))?,
+            dns: dns.clone(),
             platform: self.platform.clone(),
         };
         let listener = smtp::Listener::bind(address, options).await;

@@ -7,6 +7,8 @@ mod domain;
 mod key;
 mod operate;
 mod queue;
+mod reports;
+mod running;
 mod serve;
 
 use crate::config::{Config, ConfigError, Settings};
@@ -63,6 +65,8 @@ enum Command {
     Key(key::KeyCommand),
     /// What waits for delivery, by destination; try it at once, hold it, or drop it.
     Queue(queue::Queue),
+    /// What other mail systems report of TLS on the way to `returns.host`.
+    Reports(reports::Reports),
     /// Measure this machine and this program on it, against each other.
     Bench(bench::Bench),
     /// Say in plain words what is wrong with this machine or its settings.
@@ -153,6 +157,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Domain(command) => command.run(&start(settings)?).await,
             Command::Key(command) => command.run(&start(settings)?).await,
             Command::Queue(queue) => queue.run(&start(settings)?).await,
+            Command::Reports(reports) => reports.run(&start(settings)?).await,
             Command::Bench(bench) => bench.run(&settings).await,
             Command::Doctor => doctor::run(&settings).await,
             Command::Config(ConfigCommand::Reference) => print(&crate::config::reference()),
@@ -200,6 +205,20 @@ fn print(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::of(error)),
         _ => Ok(()),
     }
+}
+
+/// Rows of a table, its columns as wide as they have to be.
+fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths);
+        let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 fn openapi() -> String {

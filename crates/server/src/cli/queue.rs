@@ -3,18 +3,13 @@
 //! A running server is asked over its admin listener: an embedded store has only one process, and only that knows its lanes. Where nobody
 //! serves, the store is opened.
 
-use super::{Failure, print};
-use crate::app::{self, StartError};
+use super::{Failure, columns, print, running};
+use crate::app;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::entry::admin::{self, Act, Answer, Question, Refused, Shown, Token};
+use crate::entry::admin::{self, Act, Answer, Question, Refused, Shown};
 use crate::features::delivery;
-use crate::platform::net::{LocalFailure, ask_local};
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use http::{Request, StatusCode, header};
-use http_body_util::Full;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Characters of a reply that fit into the table.
 const REPLY_CHARS_SHOWN: usize = 60;
@@ -89,7 +84,7 @@ impl Queue {
             email: chosen.email,
             reason,
         };
-        let answer = match ask(config, &question).await? {
+        let answer = match running::ask(config, "/queue", &question).await? {
             Some(answer) => answer,
             None => open(config, question).await?,
         };
@@ -107,61 +102,9 @@ impl Queue {
     }
 }
 
-/// Asks the running server; `None` where nobody serves.
-async fn ask(config: &Config, question: &Question) -> Result<Option<Answer>, Failure> {
-    let Some(address) = config.server.admin_listen else {
-        return Ok(None);
-    };
-    let path = app::admin_token_path(config);
-    let unreadable = |error: std::io::Error| Failure::Failed(format!("{}: {error}", path.display()));
-    let Some(token) = Token::read(&path).map_err(unreadable)? else {
-        return Ok(None);
-    };
-    let address = reachable(address);
-    let body = serde_json::to_vec(question).map_err(Failure::of)?;
-    let request = Request::post("/queue")
-        .header(header::HOST, address.to_string())
-        .header(header::AUTHORIZATION, token.authorization())
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(Failure::of)?;
-    let (status, body) = match ask_local(address, request).await {
-        Ok(answer) => answer,
-        Err(LocalFailure::Nobody(_)) => return Ok(None),
-        Err(error) => return Err(Failure::of(error)),
-    };
-    let said = || String::from_utf8_lossy(&body).trim().to_owned();
-    match status {
-        StatusCode::OK => serde_json::from_slice(&body).map(Some).map_err(Failure::of),
-        StatusCode::BAD_REQUEST => Err(Failure::Usage(said())),
-        _ => Err(Failure::Failed(format!(
-            "{address} answered {status}: {}",
-            said()
-        ))),
-    }
-}
-
-/// Where a listener on every address is reached from here.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
-    }
-    address
-}
-
 /// Answers the question from the store itself.
 async fn open(config: &Config, question: Question) -> Result<Answer, Failure> {
-    let (platform, _lock) = match app::open(config, Clock::System).await {
-        Ok(opened) => opened,
-        Err(error @ StartError::InUse(_)) => {
-            return Err(Failure::Failed(format!(
-                "{error}; set server.admin_listen, there and here, so that this command can ask it"
-            )));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    let (platform, _lock) = running::open(config).await?;
     let queue = delivery::Queue::of_others(platform, app::alerts_to(config)?);
     admin::answer(&queue, question)
         .await
@@ -189,17 +132,7 @@ fn table(destinations: &[Shown], has_more: bool, now: Timestamp) -> String {
     ];
     let mut rows = vec![titles.map(str::to_owned)];
     rows.extend(destinations.iter().map(|shown| row(shown, now)));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..titles.len())
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(&widths);
-        let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(line.join("  ").trim_end());
-        text.push('\n');
-    }
+    let mut text = columns(&rows);
     if has_more {
         text.push_str("and more destinations; --destination, --org and --email narrow it\n");
     }

@@ -50,7 +50,9 @@ fn announcement() -> String {
     let policy = StsPolicy::new(host, StsMode::Enforce, &[domain("mail.operator.example")]);
     let record = policy.record();
     format!(
-        "_mta-sts.returns 60 IN TXT \"{record}\"\n_mta-sts.two 60 IN TXT \"{record}\"\n_mta-sts.two 60 IN TXT \"v=STSv1; id=1;\"\n"
+        "_mta-sts.returns 60 IN TXT \"{record}\"\n_mta-sts.two 60 IN TXT \"{record}\"\n_mta-sts.two 60 IN TXT \"v=STSv1; id=1;\"\n\
+         _smtp._tls.returns 60 IN TXT \"v=TLSRPTv1; rua=mailto:tls-reports@returns.operator.example\"\n\
+         _smtp._tls.two 60 IN TXT \"v=TLSRPTv1; rua=mailto:reports@elsewhere.example\"\n"
     )
 }
 
@@ -253,6 +255,21 @@ async fn a_policy_of_our_own_is_announced_as_it_is_served() {
         ),
         (
             "returns",
+            "enforce",
+            "ok   _smtp._tls.returns.operator.example asks for TLS reports, which are counted here",
+        ),
+        (
+            "two",
+            "testing",
+            "BAD  _smtp._tls.two.operator.example asks for TLS reports elsewhere; publish TXT \"v=TLSRPTv1; rua=mailto:tls-reports@two",
+        ),
+        (
+            "mail",
+            "none",
+            "BAD  _smtp._tls.mail.operator.example asks for no TLS reports; publish TXT \"v=TLSRPTv1; rua=mailto:tls-reports@mail",
+        ),
+        (
+            "returns",
             "testing",
             "BAD  _mta-sts.returns.operator.example announces another policy than is served; publish TXT \"v=STSv1; id=",
         ),
@@ -275,7 +292,10 @@ async fn a_policy_of_our_own_is_announced_as_it_is_served() {
         );
     }
     let without = host.says(&[("returns.host", "returns.operator.example")]);
-    assert!(!without.contains("_mta-sts"), "{without}");
+    assert!(
+        !without.contains("_mta-sts") && !without.contains("_smtp._tls"),
+        "{without}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,6 +51,7 @@ pub(super) async fn run(settings: &Settings) -> Result<(), Failure> {
             findings.extend(of_host);
             findings.extend(names::spf(&config, &net.dns, &addresses).await);
             findings.extend(names::policy(&config, &net.dns).await);
+            findings.extend(names::tls_reports(&config, &net.dns).await);
             findings.push(ports::outwards(&config, &net.dns).await);
             findings.extend(ports::inwards(&config, &net.dns).await);
             findings.extend(lists::listed(&config, &net.dns, &addresses).await);

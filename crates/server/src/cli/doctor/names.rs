@@ -6,6 +6,7 @@ use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::features::delivery::Sources;
+use crate::features::returns::{tls_reports_record, tls_reports_record_name};
 use crate::platform::net::{Dns, Path, SecureDns};
 use std::net::IpAddr;
 
@@ -229,6 +230,30 @@ pub(super) async fn policy(config: &Config, dns: &Dns) -> Option<Finding> {
             "{name} has more than one policy, so that none counts; publish only TXT \"{record}\""
         )),
         (None, _) => bad(format!("{name} announces no policy; publish TXT \"{record}\"")),
+    })
+}
+
+/// The DNS asks senders for reports on TLS (RFC 8460); only with a policy, which they are about.
+pub(super) async fn tls_reports(config: &Config, dns: &Dns) -> Option<Finding> {
+    // Whether the policy can be used is a finding of its own.
+    app::sts_policy(config).ok().flatten()?;
+    let host = config.returns.host.as_deref()?.to_ascii_lowercase();
+    let (name, record) = (tls_reports_record_name(&host), tls_reports_record(&host));
+    let found = dns.lookup_txt(&name).await.unwrap_or_default();
+    let mut asked = found.iter().filter(|text| text.starts_with("v=TLSRPTv1"));
+    Some(match (asked.next(), asked.next()) {
+        (Some(one), None) if *one == record => {
+            good(format!("{name} asks for TLS reports, which are counted here"))
+        }
+        (Some(_), None) => bad(format!(
+            "{name} asks for TLS reports elsewhere; publish TXT \"{record}\" instead, so that they are counted here"
+        )),
+        (Some(_), Some(_)) => bad(format!(
+            "{name} asks for TLS reports more than once, so that none is sent; publish only TXT \"{record}\""
+        )),
+        (None, _) => bad(format!(
+            "{name} asks for no TLS reports; publish TXT \"{record}\""
+        )),
     })
 }
 

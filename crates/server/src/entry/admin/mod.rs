@@ -1,6 +1,7 @@
-//! Health, metrics and the queue: for the operator's own network.
+//! Health, metrics, the queue and reports on TLS: for the operator's own network.
 
 mod queue;
+mod reports;
 mod token;
 
 pub use queue::{Act, Answer, Question, Refused, Shown, answer};
@@ -41,7 +42,7 @@ pub struct Parts {
     pub token: Token,
 }
 
-/// `/healthz`, `/readyz` with its reason, `/metrics`, `/zone` for the operator's name server, and `/queue` for who shows the token.
+/// `/healthz`, `/readyz` with its reason, `/metrics`, `/zone` for the operator's name server, and `/queue` and `/tls-reports` for who shows the token.
 pub fn router(parts: Parts) -> Router {
     let Parts {
         readiness,
@@ -53,10 +54,16 @@ pub fn router(parts: Parts) -> Router {
     let metrics = Arc::clone(&platform.metrics);
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let render = async move || ([(header::CONTENT_TYPE, text)], metrics.render());
+    let reports_token = token.clone();
     let queue =
         async move |headers: HeaderMap, body: Bytes| queue::serve(&queue, &token, &headers, &body).await;
+    let reports = {
+        let platform = platform.clone();
+        async move |headers: HeaderMap| reports::serve(&platform, &reports_token, &headers).await
+    };
     Router::new()
         .route("/queue", post(queue))
+        .route("/tls-reports", post(reports))
         .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
         .route("/healthz", get(healthy))
         .route("/readyz", get(ready_or_why_not))

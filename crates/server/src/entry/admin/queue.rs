@@ -167,8 +167,7 @@ fn chosen(question: &Question) -> Result<Chosen, Refused> {
 /// Answers a request that shows the token.
 pub(super) async fn serve(queue: &Queue, token: &Token, headers: &HeaderMap, body: &Bytes) -> Response {
     if !token.is_shown(headers) {
-        let why = "this needs the token in admin.token of store.data_dir, which `sealwright queue` reads\n";
-        return (StatusCode::UNAUTHORIZED, why).into_response();
+        return token.missing();
     }
     let question = match serde_json::from_slice::<Question>(body) {
         Ok(question) => question,

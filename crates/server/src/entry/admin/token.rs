@@ -6,8 +6,9 @@
 use crate::platform::vault::random;
 use crate::secret::Secret;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -72,6 +73,12 @@ impl Token {
         let shown = headers.get(AUTHORIZATION).map(http::HeaderValue::as_bytes);
         let shown = shown.and_then(|field| field.strip_prefix(b"Bearer "));
         shown.is_some_and(|shown| verify_slices_are_equal(shown, self.0.expose().as_bytes()).is_ok())
+    }
+
+    /// What is said to a request that does not.
+    pub(super) fn missing(&self) -> Response {
+        let why = "this needs the token in admin.token of store.data_dir, which `sealwright queue` and `sealwright reports` read\n";
+        (StatusCode::UNAUTHORIZED, why).into_response()
     }
 }
 

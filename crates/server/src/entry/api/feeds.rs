@@ -51,7 +51,7 @@ impl From<ReturnError> for Problem {
             ReturnError::Store(error) => error.into(),
             ReturnError::Vault(error) => error.into(),
             ReturnError::Relay(error) => error.into(),
-            ReturnError::CutOff => Self::internal(),
+            ReturnError::Key(_) | ReturnError::CutOff => Self::internal(),
         }
     }
 }

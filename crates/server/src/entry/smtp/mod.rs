@@ -18,6 +18,7 @@ use crate::limits::{
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
+use crate::platform::net::Dns;
 use sealwright_mail::smtp::{Offer, ServerOptions};
 use session::Session;
 use std::io;
@@ -38,6 +39,8 @@ pub struct Options {
     pub return_host: Option<String>,
     /// For STARTTLS.
     pub tls: Arc<Tls>,
+    /// Finds the keys of reports that have to be signed.
+    pub dns: Dns,
     /// What the features stand on.
     pub platform: Platform,
 }

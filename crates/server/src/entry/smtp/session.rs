@@ -166,11 +166,27 @@ impl Session {
     async fn message(&mut self, message: Vec<u8>) {
         self.messages += 1;
         let to = std::mem::take(&mut self.to);
-        match returns::receive(&self.options.platform, &to, message).await {
+        match returns::receive(&self.options.platform, &self.options.dns, &to, message).await {
             Ok(Received::Taken) => self.server.accept(),
             Ok(Received::NoFeedback) => {
                 let text = "only feedback reports (RFC 5965) that name a return path of ours are read here";
                 self.server.refuse(&reply(550, (5, 6, 0), text));
+            }
+            // RFC 7372 §3.1.
+            Ok(Received::Unsigned) => {
+                let text =
+                    "a TLS report has to be signed (DKIM) by the domain that submits it (RFC 8460 section 3)";
+                self.server.refuse(&reply(550, (5, 7, 20), text));
+            }
+            Ok(Received::NoTlsReport(error)) => {
+                self.server.refuse(&reply(550, (5, 6, 0), &error.to_string()));
+            }
+            Ok(Received::TooMany) => {
+                self.server.refuse(&reply(
+                    452,
+                    (4, 3, 1),
+                    "enough TLS reports for today; try again later",
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "a report could not be taken; its sender is asked to try again");

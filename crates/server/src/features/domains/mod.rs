@@ -14,6 +14,7 @@ mod name;
 mod records;
 mod signer;
 mod store;
+mod verifier;
 
 pub use add::{add, assume_verified};
 pub use check::Checks;
@@ -23,6 +24,7 @@ pub use manage::{Change, Page, change, delete, get, list, zone_file};
 pub use records::{BOUNCE_LABEL, Names, Record, RecordPurpose, RecordType};
 pub use signer::{Signers, Signing};
 pub use store::ALL as STATEMENTS;
+pub use verifier::{Verifier, key_hosts, verdict};
 
 use crate::clock::Timestamp;
 use crate::id::{DkimKeyId, DomainId, Id as _};

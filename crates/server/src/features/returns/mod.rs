@@ -11,7 +11,7 @@
 //! Who complains, and who is named as unknown, is suppressed in the same commit.
 //!
 //! Providers that mail left through tell of it in requests instead ([`hear`]); what they tell is recorded in the same way.
-//! Senders to our own host are told what to ask of it ([`StsPolicy`]).
+//! Senders to our own host are told what to ask of it ([`StsPolicy`]), and what they report of the way is counted ([`tls_sessions`]).
 //!
 //! Not here: SMTP, formats, replies that people write.
 
@@ -20,9 +20,11 @@ mod path;
 mod receive;
 mod store;
 mod sts;
+mod tls_reports;
 
 pub use feed::hear;
 pub use path::{Addressee, Refused, Returned, judge, local_part};
 pub use receive::{Received, ReturnError, receive};
 pub use store::ALL as STATEMENTS;
 pub use sts::{StsMode, StsPolicy};
+pub use tls_reports::{TlsSessions, tls_reports_record, tls_reports_record_name, tls_sessions};

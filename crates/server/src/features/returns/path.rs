@@ -1,5 +1,6 @@
 //! Return paths: made for mail that leaves, judged when something is sent to one.
 
+use super::tls_reports;
 use crate::clock::Timestamp;
 use crate::features::domains::BOUNCE_LABEL;
 use crate::id::{EmailId, Id as _, OrgId};
@@ -28,6 +29,8 @@ pub enum Addressee {
     Path(Returned),
     /// Whoever reads feedback reports that name their e-mail inside.
     Feedback,
+    /// Whoever reads what is reported of TLS on the way to this host of ours, in lower case.
+    TlsReports(String),
 }
 
 /// What a return path names.
@@ -77,6 +80,9 @@ pub fn judge(vault: &Vault, host: Option<&str>, to: &str, now: Timestamp) -> Res
     }
     if is_host && local.eq_ignore_ascii_case("abuse") {
         return Ok(Addressee::Feedback);
+    }
+    if is_host && local.eq_ignore_ascii_case(tls_reports::LOCAL_PART) {
+        return Ok(Addressee::TlsReports(domain.to_ascii_lowercase()));
     }
     if local.len() != RETURN_PATH_OCTETS {
         return Err(Refused::Unread);

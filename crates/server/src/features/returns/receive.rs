@@ -1,7 +1,7 @@
 //! Takes one incoming message: read, matched with its e-mail, recorded.
 
 use super::path::{Addressee, Returned, named};
-use super::store;
+use super::{store, tls_reports};
 use crate::clock::Timestamp;
 use crate::features::emails::{self, Reached, ReadError, SentTo};
 use crate::features::events::{self, About, Event, Type};
@@ -11,10 +11,12 @@ use crate::id::{EmailId, Id as _, OrgId, ReturnId};
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
 use crate::platform::jobs::Kind as JobKind;
+use crate::platform::net::{Dns, DnsError};
 use crate::platform::store::{OrgTx, StoreError};
 use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
 use bytes::Bytes;
 use sealwright_mail::address::Address;
+use sealwright_mail::report::tls::TlsReportError;
 use sealwright_mail::report::{Complaint, Failure, Report, Undelivered};
 use sealwright_mail::smtp::{Category, classify};
 use serde::Serialize;
@@ -27,6 +29,12 @@ pub enum Received {
     Taken,
     /// It was sent to those who read feedback, and is none on a mail of ours.
     NoFeedback,
+    /// It was sent to those who read reports on TLS, and the domain that says it submits it has not signed it.
+    Unsigned,
+    /// It was sent to them, and is none that can be read.
+    NoTlsReport(TlsReportError),
+    /// It was sent to them, and there are as many today as there may be.
+    TooMany,
 }
 
 /// Why a message could not be taken now.
@@ -44,6 +52,9 @@ pub enum ReturnError {
     /// The relay could not be read.
     #[error(transparent)]
     Relay(#[from] RelayError),
+    /// The key of a signature could not be looked up.
+    #[error("the key of the report's signature can't be looked up: {0}")]
+    Key(DnsError),
     /// Reading the report was cut off.
     #[error("the report could not be read")]
     CutOff,
@@ -75,12 +86,21 @@ impl Kind {
     }
 }
 
-/// Takes a message for these addressees; returns after the commit of what it says.
+/// Takes a message for these addressees; returns after the commit of what it says. A message is one report: where one of them reads
+/// reports on TLS, it is read as such a report and as nothing else.
 pub async fn receive(
     platform: &Platform,
+    dns: &Dns,
     to: &[Addressee],
     message: Vec<u8>,
 ) -> Result<Received, ReturnError> {
+    let tls_host = to.iter().find_map(|addressee| match addressee {
+        Addressee::TlsReports(host) => Some(host),
+        Addressee::Path(_) | Addressee::Feedback => None,
+    });
+    if let Some(host) = tls_host {
+        return tls_reports::take(platform, dns, host, message).await;
+    }
     let reading = tokio::task::spawn_blocking(move || Report::read(&message));
     let report = reading.await.map_err(|_| ReturnError::CutOff)?;
     let now = platform.clock.now();
@@ -117,7 +137,7 @@ pub async fn receive(
 fn path_of(addressee: &Addressee) -> Option<&Returned> {
     match addressee {
         Addressee::Path(returned) => Some(returned),
-        Addressee::Feedback => None,
+        Addressee::Feedback | Addressee::TlsReports(_) => None,
     }
 }
 

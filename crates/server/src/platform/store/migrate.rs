@@ -78,6 +78,7 @@ impl Schema {
             migration!("data", "0018_feeds"),
             migration!("data", "0019_tls_results"),
             migration!("data", "0020_sources"),
+            migration!("data", "0021_tls_reports"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -84,7 +84,7 @@ pub enum Purpose {
     Queue,
     /// List the published DKIM keys of all organizations, for the installation's zone.
     Zone,
-    /// Find the organization that a return path names.
+    /// Find the organization that a return path names; keep what is reported of the way to our own host.
     Returns,
     /// Read and write wrapped keys.
     Keyring,

@@ -6,12 +6,14 @@ use rusqlite::Connection;
 use std::path::Path;
 
 /// Tables that belong to no organization.
-const SHARED: [&str; 6] = [
+const SHARED: [&str; 8] = [
     "nodes",
     "quotas",
     "source_days",
     "sts_policies",
     "system_keys",
+    "tls_report_sessions",
+    "tls_reports",
     "tls_results",
 ];
 /// Unique keys that begin with something else, and why that tells nothing of another organization.

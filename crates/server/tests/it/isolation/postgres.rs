@@ -7,19 +7,21 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 /// Tables without an organization, all of them.
-const SHARED: [&str; 8] = [
+const SHARED: [&str; 10] = [
     "sealwright.nodes",
     "sealwright.quotas",
     "sealwright.schema_versions",
     "sealwright.source_days",
     "sealwright.sts_policies",
+    "sealwright.tls_report_sessions",
+    "sealwright.tls_reports",
     "sealwright.tls_results",
     "sealwright_keyring.schema_versions",
     "sealwright_keyring.system_keys",
 ];
 
 /// Every right of the roles that cross organizations, as the migrations grant them. A new one is a decision to review.
-const SYSTEM_RIGHTS: [&str; 36] = [
+const SYSTEM_RIGHTS: [&str; 38] = [
     "sealwright.api_keys(created_at) SELECT",
     "sealwright.api_keys(digest_sealed) SELECT",
     "sealwright.api_keys(domain_restrictions) SELECT",
@@ -48,6 +50,8 @@ const SYSTEM_RIGHTS: [&str; 36] = [
     "sealwright.schema_versions SELECT",
     "sealwright.source_days DELETE,INSERT,SELECT,UPDATE",
     "sealwright.sts_policies DELETE,INSERT,SELECT,UPDATE",
+    "sealwright.tls_report_sessions DELETE,INSERT,SELECT,UPDATE",
+    "sealwright.tls_reports DELETE,INSERT,SELECT",
     "sealwright.tls_results DELETE,INSERT,SELECT,UPDATE",
     "sealwright_keyring.bucket_keys DELETE,INSERT,SELECT,UPDATE",
     "sealwright_keyring.org_keys DELETE,INSERT,SELECT,UPDATE",

@@ -3,6 +3,7 @@
 mod door;
 mod postfix;
 mod reports;
+mod tls_reports;
 
 use crate::harness::{Engine, House, Setup, Talk, eventually};
 use sealwright::clock::Clock;

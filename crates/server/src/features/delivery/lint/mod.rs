@@ -4,9 +4,7 @@
 //! of a damaged row or key, never the caller's, whose mistakes were refused at the door; it would be the receiver who noticed it
 //! otherwise, by a rejected or forged-looking mail. So the mail waits, and the operator is told.
 
-mod verifier;
-
-pub use verifier::{Verifier, verdict};
+pub use crate::features::domains::{Verifier, verdict};
 
 use super::signing::body_start;
 use mail_parser::{HeaderName, Message, MessageParser, MessagePart, MimeHeaders as _};

@@ -1,8 +1,8 @@
 //! DKIM verification by an implementation that is not the one that signs, with given records as the whole DNS.
 
-use super::super::signing::body_start;
 use mail_auth::common::parse::TxtRecordParser as _;
 use mail_auth::common::verify::DomainKey;
+use mail_auth::dkim::Signature;
 use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
 use mail_auth::{AuthenticatedMessage, DkimResult, MessageAuthenticator, Parameters, ResolverCache, Txt};
 use std::borrow::Borrow;
@@ -61,6 +61,36 @@ impl Verifier {
             .map_err(|error| format!("no DKIM verifier: {error}"))
     }
 
+    /// The domains (`d=`) whose signatures hold, of a message from elsewhere. `published` are names of hosts and the texts of their
+    /// records, as for [`verify`](Self::verify); signatures with other keys are passed over, and so are those that have expired.
+    pub fn signers(&self, message: &[u8], published: &[(String, String)]) -> Vec<String> {
+        let message = without_blank_tail(message);
+        let Some(mut parsed) = AuthenticatedMessage::parse_with_opts(message, None, true) else {
+            return Vec::new();
+        };
+        let records = Records::of(published);
+        let is_known = |signature: &Signature| records.0.contains_key(record_name(signature).as_str());
+        parsed.dkim_headers.retain(|field| is_known(&field.header));
+        for field in &mut parsed.dkim_headers {
+            // They ask for more records.
+            field.header.r = false;
+            field.header.atps = None;
+        }
+        let verified = self
+            .0
+            .verify_dkim(Parameters::new(&parsed).with_txt_cache(&records));
+        let Poll::Ready(outputs) = pin!(verified).poll(&mut Context::from_waker(Waker::noop())) else {
+            return Vec::new();
+        };
+        let passed = outputs
+            .iter()
+            .filter(|output| *output.result() == DkimResult::Pass);
+        let signatures = passed.filter_map(|output| output.signature());
+        signatures
+            .map(|signature| signature.d.to_ascii_lowercase())
+            .collect()
+    }
+
     /// The domains (`d=`) whose signatures hold, in the order of their fields. `fields` stand before the message, as signatures do that
     /// were just made; they may be empty. `published` are names of hosts (`selector._domainkey.domain`) and the texts of their records.
     ///
@@ -95,6 +125,31 @@ impl Verifier {
         };
         outputs.iter().map(domain).collect()
     }
+}
+
+/// The signatures of a message: the domain of each, and the host whose record holds its key.
+pub fn key_hosts(message: &[u8]) -> Vec<(String, String)> {
+    let Some(parsed) = AuthenticatedMessage::parse(message) else {
+        return Vec::new();
+    };
+    let fields = parsed.dkim_headers.iter();
+    let both = fields.map(|field| {
+        let host = record_name(&field.header);
+        let domain = field.header.d.to_ascii_lowercase();
+        (domain, host.trim_end_matches('.').to_owned())
+    });
+    both.collect()
+}
+
+/// The name of the record that holds a signature's key, as the library looks for it.
+fn record_name(signature: &Signature) -> String {
+    format!("{}._domainkey.{}.", signature.s, signature.d)
+}
+
+/// Where the body begins: after the first empty line.
+fn body_start(message: &[u8]) -> Option<usize> {
+    let end = message.windows(4).position(|window| window == b"\r\n\r\n");
+    end.map(|at| at + 4)
 }
 
 /// The message without blank lines at its end. They count for nothing under relaxed canonicalization (RFC 6376 §3.4.4), but this
