@@ -189,6 +189,8 @@ pub const RELAYS_MAX: i64 = 20;
 pub const RELAY_DOMAINS_MAX: usize = 100;
 /// Bytes of a request in which a provider tells of mail: SendGrid collects up to 768 KiB.
 pub const FEED_BYTES_MAX: usize = 1024 * 1024;
+/// Requests in a minute to one relay's feed from networks that proved to be its provider's, on each node.
+pub const FEED_REQUESTS_A_MINUTE_MAX: u32 = 600;
 /// Event names or wildcards of one webhook endpoint.
 pub const WEBHOOK_EVENTS_MAX: usize = 50;
 

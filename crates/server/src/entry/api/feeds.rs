@@ -5,14 +5,15 @@
 
 use super::extract::{Body, PathId};
 use super::{Api, Problem};
+use crate::features::audit::Origin;
 use crate::features::relays::FeedRequest;
 use crate::features::returns::{self, ReturnError};
 use crate::id::RelayId;
 use crate::limits::FEED_BYTES_MAX;
 use aide::NoApi;
-use axum::Json;
 use axum::extract::State;
-use http::HeaderMap;
+use axum::{Extension, Json};
+use http::{HeaderMap, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub(super) struct FeedReceipt {
 pub(super) async fn hear(
     State(api): State<Arc<Api>>,
     PathId(id): PathId<RelayId>,
+    Extension(origin): Extension<Origin>,
+    NoApi(uri): NoApi<Uri>,
     NoApi(headers): NoApi<HeaderMap>,
     body: Body<Value, FEED_BYTES_MAX>,
 ) -> Result<Json<FeedReceipt>, Problem> {
@@ -38,9 +41,11 @@ pub(super) async fn hear(
         json: &body,
     };
     let heard = returns::hear(&api.platform, &id, &request).await?;
+    let received = heard.ok_or_else(|| Problem::not_found("relay"))?;
+    api.paces.heard(&api.platform, &origin, uri.path());
     Ok(Json(FeedReceipt {
         object: "feed_receipt",
-        received: heard.ok_or_else(|| Problem::not_found("relay"))?,
+        received,
     }))
 }
 

@@ -97,7 +97,8 @@ async fn admit(api: &Api, request: &mut Request, origin: &Origin) -> Result<Opti
         return Ok(None);
     };
     if route.access == Access::Anyone {
-        let standings = api.paces.stranger(&api.platform, origin).await?;
+        let path = request.uri().path();
+        let standings = api.paces.anyone(&api.platform, origin, path).await?;
         request.extensions_mut().insert(standings);
         fits(route, request)?;
         return Ok(None);

@@ -3,7 +3,7 @@
 use super::Problem;
 use crate::features::audit::Origin;
 use crate::features::keys::{Actor, Caller, Rate};
-use crate::limits::BATCH_EMAILS_MAX;
+use crate::limits::{BATCH_EMAILS_MAX, FEED_REQUESTS_A_MINUTE_MAX};
 use crate::platform::Platform;
 use crate::platform::jobs::Stop;
 use crate::platform::quota::{Bucket, Failures, Network, Quota, Quotas, Scores, Standing};
@@ -17,6 +17,12 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(3);
 /// What a network may ask without a key, on each node.
 const STRANGER: Quota = Quota {
     requests: NonZeroU32::MIN.saturating_add(59),
+    period: Duration::from_secs(60),
+};
+
+/// What may be asked of one relay's feed by networks that proved lately to be its provider's, on each node.
+const FEED: Quota = Quota {
+    requests: NonZeroU32::MIN.saturating_add(FEED_REQUESTS_A_MINUTE_MAX - 1),
     period: Duration::from_secs(60),
 };
 
@@ -100,6 +106,32 @@ impl Paces {
         refuse(Standings(vec![("network", STRANGER, standing)]))
     }
 
+    /// Lets anybody ask on a route that needs no key: as a relay's provider where a request to this feed from this network was one lately,
+    /// as a stranger everywhere else.
+    pub(super) async fn anyone(
+        &self,
+        platform: &Platform,
+        origin: &Origin,
+        path: &str,
+    ) -> Result<Standings, Problem> {
+        let now = platform.clock.now();
+        let proved = network(origin).is_some_and(|network| self.failures.knows(network, &feed_of(path), now));
+        if !proved {
+            return self.stranger(platform, origin).await;
+        }
+        let bucket = Bucket::here("feed", path.as_bytes());
+        let standing = self.quotas.admit(&bucket, FEED, now).await;
+        refuse(Standings(vec![("feed", FEED, standing)]))
+    }
+
+    /// Notes that a request to this feed came from its provider.
+    pub(super) fn heard(&self, platform: &Platform, origin: &Origin, path: &str) {
+        if let Some(network) = network(origin) {
+            let now = platform.clock.now();
+            self.failures.succeeded(network, &feed_of(path), now);
+        }
+    }
+
     /// Whether a credential from this network is looked at at all.
     pub(super) fn may_try(
         &self,
@@ -167,6 +199,11 @@ fn buckets(caller: &Caller) -> (Vec<&'static str>, Vec<(Bucket, Quota)>) {
         buckets.push((Bucket::of_key(key), quota(rate)));
     }
     (names, buckets)
+}
+
+/// A feed among credentials. None that comes in a header can pass for it: headers hold no NUL.
+fn feed_of(path: &str) -> Vec<u8> {
+    [b"feed\0", path.as_bytes()].concat()
 }
 
 fn network(origin: &Origin) -> Option<Network> {

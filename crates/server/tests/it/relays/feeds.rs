@@ -322,6 +322,38 @@ on_both_engines! {
         assert_eq!(signer.tell(&house, &relay, &bounced).await.refusal(404).0, "not_found");
     }
 
+    async fn a_provider_that_proved_itself_is_no_stranger_at_its_feed(engine: Engine) {
+        let (house, stand_in) = on_a_clock(engine).await;
+        let (signer, stranger) = (Signer::new("resend", "own"), Signer::new("resend", "strange"));
+        let relay = add(&house, &signer.relay()).await;
+        let (_, tag) = sent(&house, &stand_in, &["ada@reader.example"]).await;
+        let delivered = event("resend", "delivered", "ada@reader.example", &tag);
+        let path = format!("/v1/relays/{relay}/feed");
+        let seconds = house.clock.now().seconds();
+        let ask = async |from: [u8; 4], signer: &Signer, path: &str| {
+            let (headers, body) = signer.signed(&delivered, seconds);
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            house.client.at(from).call_with(Method::POST, path, &headers, body).await
+        };
+        let (theirs, others) = ([127, 7, 1, 1], [127, 8, 1, 1]);
+        let first = ask(theirs, &signer, &path).await;
+        assert_eq!((first.status.as_u16(), first.header("x-ratelimit-limit")), (200, "60"));
+        for _ in 0..100 {
+            let reply = ask(theirs, &signer, &path).await;
+            assert_eq!((reply.status.as_u16(), reply.header("x-ratelimit-limit")), (200, "600"));
+        }
+        // Only at that feed, and only from there.
+        let beside = path.replace("/feed", "x/feed");
+        assert_eq!(ask(theirs, &signer, &beside).await.header("x-ratelimit-limit"), "60");
+        for number in 0..61 {
+            let reply = ask(others, &stranger, &path).await;
+            let expected = if number < 60 { 404 } else { 429 };
+            assert_eq!(reply.status, expected, "{number}");
+        }
+        assert_eq!(ask(others, &signer, &path).await.status, 429);
+        assert_eq!(ask(theirs, &signer, &path).await.status, 200);
+    }
+
     async fn a_feed_secret_goes_in_and_never_comes_out(engine: Engine) {
         let (house, stand_in) = on_a_clock(engine).await;
         let key = &house.account.live;
