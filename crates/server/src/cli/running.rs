@@ -72,3 +72,20 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     }
     address
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_every_address_is_asked_on_loopback() {
+        for (listen, asked) in [
+            ("0.0.0.0:9", "127.0.0.1:9"),
+            ("[::]:9", "[::1]:9"),
+            ("10.1.2.3:9", "10.1.2.3:9"),
+        ] {
+            let listen = listen.parse::<SocketAddr>();
+            assert_eq!(listen.map(|at| reachable(at).to_string()).as_deref(), Ok(asked));
+        }
+    }
+}
