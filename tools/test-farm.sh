@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Mail through the real server, on both engines, to a farm of mail exchangers on loopback: Postfix, Exim, Dovecot, and receivers that
-# misbehave. Smuggling both ways, and what spam filters think of the mail that the server writes itself. Under four minutes, of which
-# two are the wait before a second attempt. Needs root. Words name parts: `tools/test-farm.sh smuggle_in scores`.
+# misbehave; relays that want a login. Smuggling both ways, and what spam filters think of the mail that the server writes itself. Under
+# five minutes, of which two are the wait before a second attempt, and one until a new route is known. Needs root. Words name parts:
+# `tools/test-farm.sh smuggle_in scores`.
 set -euo pipefail
 # shellcheck source=tools/paths.sh
 source "$(dirname "$0")/paths.sh"

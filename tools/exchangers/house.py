@@ -40,7 +40,8 @@ class House:
             "DELIVERY_EHLO_NAME": f"mail.{self.domain}",
             "DELIVERY_SOURCE_ADDRESS": self.address,
             "DELIVERY_POLL_MS": 100,
-            "NET_ALLOW_PRIVATE": "127.0.0.0/8",
+            "NET_EXTRA_CA": certificates.authority,
+            "NET_ALLOW_PRIVATE": "127.0.0.0/8,::1/128",
             "LOG_FORMAT": "json",
             **postgres_urls,
         }

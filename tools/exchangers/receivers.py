@@ -23,6 +23,8 @@ STOP_SECONDS_MAX = 20
 OWNER = "mail"
 # Mailboxes that there are. Mail to others is taken and sent back later.
 READERS = ("reader", "security")
+# What everybody there logs in with.
+PASSWORD = "right-for-the-farm"
 
 # One message in a mailbox: the e-mail's id, from its Message-ID; whom it went to and whom it came from; the octets that were sent, and
 # those that are stored.
@@ -68,6 +70,18 @@ smtp_dns_support_level = disabled
 smtp_host_lookup = native
 smtp_tls_security_level = encrypt
 """
+# Who is logged in may send, under TLS only; all ask the mail store for passwords.
+POSTFIX_SUBMISSION = """
+127.0.0.1:{port} inet n - n - - smtpd
+  -o smtpd_sasl_auth_enable=yes -o smtpd_sasl_type=dovecot -o smtpd_sasl_path=inet:{store_address}:{store_port}
+  -o smtpd_tls_auth_only=yes -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
+  -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject {more}
+"""
+SUBMISSION = {
+    "plain_only": "-o smtpd_tls_security_level=encrypt -o smtpd_sasl_mechanism_filter=plain",
+    "login_only": "-o smtpd_tls_security_level=encrypt -o smtpd_sasl_mechanism_filter=login",
+    "implicit": "-o smtpd_tls_wrappermode=yes",
+}
 # Chroot is off so that no files have to be copied below the queue.
 POSTFIX_MASTER = """
 {address}:{port} inet n - n - - smtpd
@@ -160,7 +174,14 @@ postmaster_address = postmaster@{domain}
 lmtp_hdr_delivery_address = original
 passdb {{
   driver = static
-  args = nopassword=y
+  args = password={password}
+}}
+auth_mechanisms = plain login
+service auth {{
+  inet_listener {{
+    address = {address}
+    port = {auth_port}
+  }}
 }}
 userdb {{
   driver = static
@@ -235,7 +256,13 @@ class Postfix(Receiver):
         for name in ("daemon_directory", "command_directory", "meta_directory", "shlib_directory"):
             main += f"{name} = {said('postconf', '-dh', name)}\n"
         (folder / "etc/main.cf").write_text(main)
-        (folder / "etc/master.cf").write_text(POSTFIX_MASTER.format(address=address, port=port))
+        self.submission = {name: free_port() for name in SUBMISSION}
+        services = [POSTFIX_MASTER.format(address=address, port=port)]
+        services += [
+            POSTFIX_SUBMISSION.format(port=self.submission[name], store_address=STORE_ADDRESS, store_port=store.auth_port, more=more)
+            for name, more in SUBMISSION.items()
+        ]
+        (folder / "etc/master.cf").write_text("".join(services))
         readers = [f"{reader}@{domain}" for reader in READERS for domain in (POSTFIX, SECOND_HOST)]
         (folder / "etc/mailboxes").write_text("".join(f"{reader} mail/\n" for reader in readers))
         routes = {DOVECOT: f"lmtp:inet:{STORE_ADDRESS}:{store.port}"}
@@ -282,10 +309,11 @@ class Dovecot(Receiver):
 
     def __init__(self, folder):
         super().__init__(DOVECOT, folder)
-        self.port = free_port()
+        self.port, self.auth_port = free_port(), free_port()
         config = folder / "dovecot.conf"
         config.write_text(DOVECOT_CONFIG.format(
-            folder=folder, owner=OWNER, domain=DOVECOT, address=STORE_ADDRESS, port=self.port
+            folder=folder, owner=OWNER, domain=DOVECOT, address=STORE_ADDRESS, port=self.port, auth_port=self.auth_port,
+            password=PASSWORD,
         ))
         self._launch(["dovecot", "-F", "-c", config], STORE_ADDRESS, self.port)
 

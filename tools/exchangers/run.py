@@ -27,6 +27,7 @@ import returned
 import scores
 import smuggle_in
 import smuggle_out
+import submission
 from hostile import Hostile
 from house import House
 from receivers import Dovecot, Exim, Postfix
@@ -34,7 +35,7 @@ from system import Certificates, Failed, Postgres, binary, free_port
 from verdicts import Verdicts
 
 ENGINES = ("sqlite", "postgres")
-PARTS = {"returned": returned, "smuggle_out": smuggle_out, "smuggle_in": smuggle_in, "scores": scores}
+PARTS = {"returned": returned, "submission": submission, "smuggle_out": smuggle_out, "smuggle_in": smuggle_in, "scores": scores}
 ALL = (*PARTS, "manners")
 # Receivers store what they took a moment after they took it.
 SETTLED_WITHIN_S = 10
