@@ -48,7 +48,7 @@ const EXPLAINED = [...fs.readFileSync(path.join(DOCS, 'errors.md'), 'utf8').matc
 describe('the words of the server are those of the package', () => {
   const same = {
     RefusalCode: 'ServerErrorCode', Permission: 'Permission', Mode: 'KeyMode', KeyExposurePolicy: 'KeyExposurePolicy', WebhookStatus: 'WebhookStatus',
-    DomainStatus: 'DomainStatus', DnsRecordType: 'DnsRecordType', DnsRecordPurpose: 'DnsRecordPurpose', DnsRecordStatus: 'DnsRecordStatus',
+    DomainStatus: 'DomainStatus', ReputationStatus: 'ReputationStatus', DnsRecordType: 'DnsRecordType', DnsRecordPurpose: 'DnsRecordPurpose', DnsRecordStatus: 'DnsRecordStatus',
     SuppressionType: 'SuppressionType', RelayProvider: 'RelayProvider', RelayStatus: 'RelayStatus', DomainRoute: 'DomainRoute',
     TlsDemand: 'TlsDemand', EmailStream: 'EmailStream',
   };
@@ -83,7 +83,7 @@ test('queries of lists ask for what the server takes', () => {
 
 describe('types have the fields of the document, and may lack those that the document lets be absent', () => {
   const types = {
-    Domain: 'Domain', DnsRecord: 'DnsRecord', Verification: 'DomainVerification', NewDomain: 'DomainDraft', DomainChange: 'DomainChange',
+    Domain: 'Domain', DnsRecord: 'DnsRecord', Verification: 'DomainVerification', DomainReputation: 'DomainReputation', ReputationPeriod: 'ReputationPeriod', NewDomain: 'DomainDraft', DomainChange: 'DomainChange',
     Suppression: 'Suppression', NewSuppression: 'SuppressionDraft', SuppressionCheck: 'SuppressionCheck',
     SuppressionImport: 'SuppressionImport', RefusedSuppression: 'RefusedSuppression', Deleted: 'DeletedSuppression',
     Template: 'Template', TemplateDetail: 'TemplateDetail', TemplateVersion: 'TemplateVersion', NewTemplate: 'TemplateDraft',

@@ -16,7 +16,7 @@ describe('ids', () => {
     const { client, server } = await clientOf(t, [{ body: {} }]);
     const calls = {
       emails: ['get', 'update', 'cancel', 'events', 'content', 'attempts'],
-      domains: ['get', 'update', 'verify', 'delete', 'rotateDkim', 'dns'],
+      domains: ['get', 'update', 'verify', 'delete', 'rotateDkim', 'dns', 'getReputation'],
       suppressions: ['get', 'delete'],
       templates: ['get', 'update', 'delete', 'render'],
       relays: ['get', 'update', 'test', 'delete'],
@@ -285,6 +285,7 @@ test('every call refuses misspelt options before anything is sent', async (t) =>
     client.domains.delete('dom_1', misspelt),
     client.domains.rotateDkim('dom_1', misspelt),
     client.domains.dns('dom_1', misspelt),
+    client.domains.getReputation('dom_1', misspelt),
     client.suppressions.create({ email: 'ann@example.org' }, { idempotencyKey: 'a' }),
     client.suppressions.get('sup_1', misspelt),
     client.suppressions.check('ann@example.org', misspelt),

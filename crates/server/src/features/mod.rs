@@ -11,6 +11,7 @@ pub mod notices;
 pub mod orgs;
 pub mod people;
 pub mod relays;
+pub mod reputation;
 pub mod returns;
 pub mod sessions;
 pub mod suppressions;
@@ -40,6 +41,7 @@ pub fn statements() -> impl Iterator<Item = &'static StatementText> {
         emails::STATEMENTS,
         usage::STATEMENTS,
         returns::STATEMENTS,
+        reputation::STATEMENTS,
         notices::STATEMENTS,
         delivery::STATEMENTS,
         delivery::SOURCE_STATEMENTS,

@@ -98,6 +98,39 @@ export interface DomainVerification extends Domain {
   missingRecords: DnsRecord[];
 }
 
+/** What became of the mail that was accepted in the last days, by recipient. */
+export interface ReputationPeriod {
+  days: number;
+  /** Delivered, bounced, or given up. */
+  sent: number;
+  delivered: number;
+  /** Refused for good, at once or by a report that came later. */
+  bounced: number;
+  complained: number;
+  /** From 0 to 1. */
+  bounceRate: number;
+  /** From 0 to 1. */
+  spamRate: number;
+}
+
+/** `good` from a score of 80, `fair` from 50. */
+export type ReputationStatus = 'good' | 'fair' | 'poor';
+
+/** How mail from a domain is received. */
+export interface DomainReputation {
+  object: 'domain_reputation';
+  domainId: string;
+  name: string;
+  /** From 0 to 100, of the worse period. */
+  score: number;
+  status: ReputationStatus;
+  /** Of 30 days, as `spamRate` is. */
+  bounceRate: number;
+  spamRate: number;
+  /** The last 7 days, and the last 30. */
+  periods: ReputationPeriod[];
+}
+
 /** The answer to a deletion. */
 export interface DeletedDomain {
   id: string;
@@ -189,5 +222,12 @@ export class Domains {
     checkCallOptions(options, 'domains.dns');
     const path = `/v1/domains/${pathId(id, 'domains.dns')}/dns`;
     return this.#transport.requestText({ method: 'GET', path, isRepeatable: true, ...options }, 'text/dns');
+  }
+
+  /** Reads how mail from the domain is received: what bounced, what was complained of, and what both come to. */
+  async getReputation(id: string, options: CallOptions = {}): Promise<DomainReputation> {
+    checkCallOptions(options, 'domains.getReputation');
+    const path = `/v1/domains/${pathId(id, 'domains.getReputation')}/reputation`;
+    return (await this.#transport.request({ method: 'GET', path, isRepeatable: true, ...options })) as DomainReputation;
   }
 }

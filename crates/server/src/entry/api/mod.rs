@@ -21,6 +21,7 @@ mod page;
 mod plain;
 mod problem;
 mod relays;
+mod reputation;
 mod request;
 mod route;
 mod session_issuers;
@@ -122,6 +123,7 @@ fn domain_routes(table: Table) -> Table {
         .post("/v1/domains/{id}/verify", "verifyDomain", update, verify, domains::verify)
         .post("/v1/domains/{id}/rotate-dkim", "rotateDkim", update, rotate, domains::rotate)
         .get("/v1/domains/{id}/dns", "getDomainDns", read, "Show a domain's records as a zone file", domains::dns)
+        .get("/v1/domains/{id}/reputation", "getReputation", read, "Show how mail from a domain is received", reputation::get)
 }
 
 #[rustfmt::skip]

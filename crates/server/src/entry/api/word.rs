@@ -9,6 +9,7 @@ use crate::features::keys::Period;
 use crate::features::orgs::{ExposurePolicy, Plan};
 use crate::features::people::{Algorithm, Permissions, Role};
 use crate::features::relays;
+use crate::features::reputation;
 use crate::features::suppressions;
 use crate::features::webhooks::{self, DeliveryStatus, Health};
 use crate::mode::Mode;
@@ -99,6 +100,7 @@ spoken! {
     RecordType = "DnsRecordType";
     relays::Kind = "RelayProvider";
     relays::Status = "RelayStatus";
+    reputation::Status = "ReputationStatus";
     Role = "Role";
     Shows = "DnsRecordStatus";
     Status = "EmailStatus";

@@ -333,8 +333,17 @@ pub enum DomainError {
     Vault(#[from] VaultError),
 }
 
-/// How mail from this domain has to travel, or `None` when none may be sent: asked inside the unit that accepts the mail.
-pub async fn may_send(tx: &OrgTx, name: &str) -> Result<Option<Tls>, StoreError> {
-    let known = store::status(tx, name).await?;
-    Ok(known.and_then(|(status, tls)| (status == Status::Verified).then_some(tls)))
+/// What accepting mail takes from the domain that it is from.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// The domain.
+    pub id: DomainId,
+    /// How its mail has to travel.
+    pub tls: Tls,
+}
+
+/// The domain that mail is from, or `None` when none may be sent from it: asked inside the unit that accepts the mail.
+pub async fn may_send(tx: &OrgTx, name: &str) -> Result<Option<Sender>, StoreError> {
+    let known = store::sender(tx, name).await?;
+    Ok(known.and_then(|(status, sender)| (status == Status::Verified).then_some(sender)))
 }

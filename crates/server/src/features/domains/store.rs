@@ -1,7 +1,7 @@
 //! The rows of domains and DKIM keys.
 
 use super::keys::NewKey;
-use super::{Algorithm, DkimKey, Domain, Finding, Route, Status, Tls};
+use super::{Algorithm, DkimKey, Domain, Finding, Route, Sender, Status, Tls};
 use crate::clock::Timestamp;
 use crate::id::{DkimKeyId, DomainId, Id as _};
 use crate::platform::store::{
@@ -23,7 +23,7 @@ statements! {
     org COUNT_DELETED = "SELECT count(*) FROM domains WHERE org_id = $1 AND deleted_at IS NOT NULL";
     org KNOWN = "SELECT id, deleted_at FROM domains WHERE org_id = $1 AND name = $2";
     org COUNT_OF = "SELECT count(*) FROM domains WHERE org_id = $1 AND (status = $2 OR $2 IS NULL) AND deleted_at IS NULL";
-    org STATUS = "SELECT status, tls FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
+    org STATUS = "SELECT status, id, tls FROM domains WHERE org_id = $1 AND name = $2 AND deleted_at IS NULL";
     org GET = "SELECT id, name, status, verified_at, checked_at, findings, missing_since, is_assumed, has_ed25519, tls, route, created_at,
             deleted_at
         FROM domains WHERE org_id = $1 AND id = $2";
@@ -119,14 +119,15 @@ pub(super) async fn count_of(tx: &OrgTx, status: Option<Status>) -> Result<i64, 
     row.map_or(Ok(0), |row| row.reader().next())
 }
 
-pub(super) async fn status(tx: &OrgTx, name: &str) -> Result<Option<(Status, Tls)>, StoreError> {
+pub(super) async fn sender(tx: &OrgTx, name: &str) -> Result<Option<(Status, Sender)>, StoreError> {
     let Some(row) = tx.query_opt(&STATUS, params![name]).await? else {
         return Ok(None);
     };
     let mut row = row.reader();
     let status = Status::parse(&row.next::<String>()?).ok_or_else(|| unfit(STATUS.text(), 0))?;
-    let tls = Tls::parse(&row.next::<String>()?).ok_or_else(|| unfit(STATUS.text(), 1))?;
-    Ok(Some((status, tls)))
+    let id = row.next()?;
+    let tls = Tls::parse(&row.next::<String>()?).ok_or_else(|| unfit(STATUS.text(), 2))?;
+    Ok(Some((status, Sender { id, tls })))
 }
 
 fn unfit(statement: StatementText, column: usize) -> StoreError {

@@ -318,10 +318,10 @@ async fn accept(tx: &OrgTx, prepared: &Prepared, kept: Option<&Kept>) -> Result<
 
 /// Stores one e-mail with its jobs and its events; answers whether somebody listens.
 pub(super) async fn take(tx: &OrgTx, prepared: &Prepared) -> Result<bool, SendError> {
-    let Some(tls) = domains::may_send(tx, &prepared.sender_domain).await? else {
+    let Some(sender) = domains::may_send(tx, &prepared.sender_domain).await? else {
         return Err(SendError::DomainUnverified(prepared.sender_domain.clone()));
     };
-    store::insert(tx, prepared, prepared.tls.max(tls)).await?;
+    store::insert(tx, prepared, &sender).await?;
     let destinations: BTreeSet<i64> = prepared
         .recipients
         .iter()

@@ -6,15 +6,16 @@ use super::read::Filter;
 use super::send::Prepared;
 use super::{AttemptState, Status};
 use crate::clock::Timestamp;
-use crate::features::domains::Tls;
+use crate::features::domains::Sender;
 use crate::id::{AttemptId, EmailId, Id as _};
 use crate::limits::COUNT_MAX;
 use crate::platform::store::{OrgTx, Row, StoreError, Value, params, statements};
 use bytes::Bytes;
 
 statements! {
-    org INSERT = "INSERT INTO emails (org_id, id, mode, status, key_id, head_sealed, tls, created_at, updated_at, scheduled_at, recipient_count)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)";
+    org INSERT = "INSERT INTO emails
+        (org_id, id, mode, status, key_id, head_sealed, tls, created_at, updated_at, scheduled_at, recipient_count, domain_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11)";
     org INSERT_CONTENT = "INSERT INTO email_contents (org_id, day, email_id, content_sealed) VALUES ($1, $2, $3, $4)";
     org DELETE_CONTENT = "DELETE FROM email_contents WHERE org_id = $1 AND day = $2 AND email_id = $3";
     org INSERT_TAG = "INSERT INTO email_tags (org_id, tag_index, email_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
@@ -75,7 +76,7 @@ statements! {
         LIMIT $8) AS counted";
 }
 
-pub(super) async fn insert(tx: &OrgTx, new: &Prepared, tls: Tls) -> Result<(), StoreError> {
+pub(super) async fn insert(tx: &OrgTx, new: &Prepared, sender: &Sender) -> Result<(), StoreError> {
     let caller = &new.caller;
     tx.execute(
         &INSERT,
@@ -85,10 +86,11 @@ pub(super) async fn insert(tx: &OrgTx, new: &Prepared, tls: Tls) -> Result<(), S
             new.status().name(),
             caller.actor.as_str(),
             &new.head_sealed,
-            tls.name(),
+            new.tls.max(sender.tls).name(),
             new.at,
             new.scheduled_at,
-            i64::try_from(new.recipients.len()).unwrap_or(i64::MAX)
+            i64::try_from(new.recipients.len()).unwrap_or(i64::MAX),
+            &sender.id
         ],
     )
     .await?;

@@ -79,6 +79,7 @@ impl Schema {
             migration!("data", "0019_tls_results"),
             migration!("data", "0020_sources"),
             migration!("data", "0021_tls_reports"),
+            migration!("data", "0022_reputation"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -13,6 +13,7 @@ use sealwright::features::keys::Period;
 use sealwright::features::orgs::{ExposurePolicy, Plan};
 use sealwright::features::people::{Algorithm, Permissions, Role};
 use sealwright::features::relays;
+use sealwright::features::reputation;
 use sealwright::features::suppressions;
 use sealwright::features::webhooks::{self, DeliveryStatus, Health};
 use sealwright::mode::Mode;
@@ -187,6 +188,10 @@ fn every_enum_is_the_list_of_its_type() {
         (
             "RelayStatus",
             names(&relays::Status::ALL.map(relays::Status::name)),
+        ),
+        (
+            "ReputationStatus",
+            names(&reputation::Status::ALL.map(reputation::Status::name)),
         ),
         ("Role", names(&Role::ALL.map(Role::name))),
         ("SessionAlgorithm", names(&Algorithm::ALL.map(Algorithm::name))),

@@ -3,6 +3,7 @@
 mod keys;
 mod life;
 mod records;
+mod reputation;
 mod servers;
 
 use crate::harness::{

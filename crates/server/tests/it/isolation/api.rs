@@ -18,6 +18,7 @@ on_both_engines! {
                 format!("/v1/suppressions/{}", foreign.suppression),
                 format!("/v1/templates/{}", foreign.template),
                 format!("/v1/relays/{}", foreign.relay),
+                format!("/v1/domains/{}/reputation", foreign.domain),
             ] {
                 assert_eq!(house.client.get(&path, key).await.refusal(404).0, "not_found", "{path}");
             }

@@ -33,6 +33,7 @@ struct Owned {
     suppression: String,
     template: String,
     relay: String,
+    domain: String,
 }
 
 impl Neighbours {
@@ -104,7 +105,9 @@ async fn fill(house: &House, account: &Account, receiver: &Receiver) -> Owned {
     let email = send(house, account, "ada@reader.example", "delivered").await;
     complain(house, account, &email).await;
     let deferred = send(house, account, "dot-451@reader.example", "deferred").await;
+    let domains = house.client.get("/v1/domains", &account.live).await.expect(200);
     Owned {
+        domain: domains["data"][0]["id"].as_str().unwrap().to_owned(),
         email,
         deferred,
         webhook: webhook["id"].as_str().unwrap().to_owned(),
