@@ -79,7 +79,7 @@ metrics! {
     /// Policies (MTA-STS) asked for: fetched, invalid, refused, or why the host could not be reached.
     sts_policies: ByKind<Counter> = Family::default(), "Policies of receiving domains by result";
     /// Reports of TLS to receiving domains, each once a day: sent, unwanted (they ask for none), failed (tried again).
-    tls_reports: ByKind<Counter> = Family::default(), "Reports of TLS to receiving domains by result";
+    tls_reports_made: ByKind<Counter> = Family::default(), "Reports of TLS to receiving domains by result";
     /// Results of TLS that were not counted, because there were too many different ones.
     tls_results_dropped: Counter = Counter::default(), "Results of TLS that were not counted";
     /// Attempts found without an outcome after a crash.

@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 async fn domain(house: &House) -> String {
-    let list = house.client.get("/v1/domains", &house.account.live).await.expect(200);
+    let list = house
+        .client
+        .get("/v1/domains", &house.account.live)
+        .await
+        .expect(200);
     list["data"][0]["id"].as_str().unwrap().to_owned()
 }
 
@@ -18,7 +22,8 @@ async fn reputation(house: &House, id: &str, key: &str) -> Value {
 
 /// The counts of a period: sent, delivered, bounced, complained.
 fn counts(shown: &Value, period: usize) -> [i64; 4] {
-    ["sent", "delivered", "bounced", "complained"].map(|name| shown["periods"][period][name].as_i64().unwrap())
+    ["sent", "delivered", "bounced", "complained"]
+        .map(|name| shown["periods"][period][name].as_i64().unwrap())
 }
 
 on_both_engines! {

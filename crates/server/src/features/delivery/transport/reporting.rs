@@ -109,7 +109,7 @@ impl Reporting {
             };
             self.platform
                 .metrics
-                .tls_reports
+                .tls_reports_made
                 .get_or_create(&KindLabel { kind })
                 .inc();
             if let Err(error) = &outcome {

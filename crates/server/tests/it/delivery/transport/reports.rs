@@ -192,6 +192,6 @@ on_both_engines! {
         town.clock.advance(Duration::from_secs(3600));
         stays("it was told twice", 40, async || town.mailed().len() == 1 && town.web.hooks_at("/tls").len() == 1).await;
         let rows = town.house.platform.metrics.render();
-        assert!(!rows.contains("sealwright_tls_reports_total{kind=\"failed\"}"), "{rows}");
+        assert!(!rows.contains("sealwright_tls_reports_made_total{kind=\"failed\"}"), "{rows}");
     }
 }
