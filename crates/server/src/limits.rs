@@ -193,6 +193,12 @@ pub const FEED_BYTES_MAX: usize = 1024 * 1024;
 pub const FEED_REQUESTS_A_MINUTE_MAX: u32 = 600;
 /// Event names or wildcards of one webhook endpoint.
 pub const WEBHOOK_EVENTS_MAX: usize = 50;
+/// Header fields of its own that a webhook endpoint may ask for.
+pub const WEBHOOK_HEADERS_MAX: usize = 20;
+/// Characters of such a field's name or value, of a user name, a password, a client id or a secret.
+pub const WEBHOOK_HEADER_CHARS_MAX: usize = 1_024;
+/// Bytes kept of what an endpoint answers.
+pub const WEBHOOK_ANSWER_BYTES_KEPT: usize = 4_096;
 
 /// Different results of TLS towards receiving domains that one process counts between two writes; further ones are not counted.
 pub const TLS_RESULTS_MAX: usize = 50_000;

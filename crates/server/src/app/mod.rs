@@ -396,6 +396,9 @@ impl Workers<'_> {
                 concurrency_max: config.webhooks.concurrency_max.max(1),
                 timeout: Duration::from_secs(config.webhooks.timeout_s.max(1)),
                 poll,
+                pause_after: Duration::from_secs(
+                    config.webhooks.pause_after_hours.max(1).saturating_mul(3600),
+                ),
             };
             tasks.spawn(Webhooks::new(platform.clone(), options, net.http).run(stopped.clone()));
         }

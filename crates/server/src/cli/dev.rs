@@ -212,13 +212,11 @@ async fn listen_to_ourselves(
         }
         let mode = caller.mode.name();
         let url = format!("https://localhost:{}/dev/hooks/{mode}", address.port());
-        let created = webhooks::create(
-            platform,
-            &caller,
-            &url,
-            vec!["*".to_owned()],
-            Some(OUR_ENDPOINT.to_owned()),
-        );
+        let wish = webhooks::Wish {
+            description: Some(OUR_ENDPOINT.to_owned()),
+            ..webhooks::Wish::new(&url, &["*"])
+        };
+        let created = webhooks::create(platform, &caller, wish);
         hooks.set_secret(mode, created.await.map_err(Failure::of)?.secret.expose());
     }
     Ok(())

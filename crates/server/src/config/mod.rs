@@ -223,6 +223,8 @@ settings! {
         concurrency_max: usize = "256",
         /// Seconds that one request may take, answer included.
         timeout_s: u64 = "30",
+        /// Hours for which an endpoint may take nothing before it is disabled; its owner is told by event and by mail.
+        pause_after_hours: u64 = "120",
         /// Source address of webhook requests; the system's choice when empty.
         source_address: Option<IpAddr> = "",
     }

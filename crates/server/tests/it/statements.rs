@@ -49,7 +49,7 @@ fn every_statement_of_an_organization_is_bound_to_it_first() {
             let is_bound = words.contains("org_id = $1")
                 || (words.starts_with("INSERT INTO ")
                     && words.contains("(org_id, ")
-                    && words.contains("VALUES ($1,"));
+                    && (words.contains("VALUES ($1,") || words.contains("SELECT $1,")));
             assert!(
                 is_bound,
                 "{}: an organization's statement compares org_id with $1, or inserts $1 as org_id",

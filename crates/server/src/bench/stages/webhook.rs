@@ -34,8 +34,8 @@ impl<'a> Webhook<'a> {
         let (platform, _lock) = ground.open().await?;
         let account = ground.account(&platform).await?;
         let url = format!("https://localhost:{}/", ground.receiver.address.port());
-        let wanted = vec!["email.sent".to_owned()];
-        webhooks::create(&platform, &account.test, &url, wanted, None)
+        let wish = webhooks::Wish::new(&url, &["email.sent"]);
+        webhooks::create(&platform, &account.test, wish)
             .await
             .map_err(failed("the endpoint"))?;
         Ok(Self {

@@ -67,6 +67,9 @@ codes! {
     KeyRevoked = "key_revoked" CONFLICT;
     AlreadyExists = "already_exists" CONFLICT;
     NotScheduled = "not_scheduled" CONFLICT;
+    WebhookDisabled = "webhook_disabled" CONFLICT;
+    RotationInProgress = "rotation_in_progress" CONFLICT;
+    ReplayInProgress = "replay_in_progress" CONFLICT;
     ConcurrentChange = "concurrent_change" CONFLICT;
     RecordUnpublished = "record_unpublished" CONFLICT;
     ContentExpired = "content_expired" GONE;

@@ -5,7 +5,8 @@ use super::{Api, Problem};
 use crate::clock::Timestamp;
 use crate::features::keys::Caller;
 use crate::id::{
-    DomainId, EmailId, Id, IssuerId, KeyId, MemberId, RelayId, SuppressionId, TemplateId, WebhookId,
+    DeliveryId, DomainId, EmailId, EventId, Id, IssuerId, KeyId, MemberId, RelayId, SuppressionId,
+    TemplateId, WebhookId,
 };
 use crate::limits::{PAGE_DEFAULT, PAGE_MAX, SMALL_BODY_BYTES_MAX};
 use aide::OperationInput;
@@ -56,6 +57,14 @@ impl Named for DomainId {
     const NOUN: &'static str = "domain";
 }
 
+impl Named for DeliveryId {
+    const NOUN: &'static str = "webhook delivery";
+}
+
+impl Named for EventId {
+    const NOUN: &'static str = "event";
+}
+
 impl Named for SuppressionId {
     const NOUN: &'static str = "suppression";
 }
@@ -101,6 +110,32 @@ impl<T: Named> OperationInput for PathId<T> {
     fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
         let id = IdText::<T>::json_schema(&mut ctx.schema);
         let path = json_schema!({ "type": "object", "properties": { "id": id }, "required": ["id"] });
+        let parameters = parameters_from_schema(ctx, path, ParamLocation::Path);
+        add_parameters(ctx, operation, parameters);
+    }
+}
+
+/// The ids in a path of a thing that belongs to another: `{id}` and `{delivery_id}`.
+pub(super) struct PathIds<T, U>(pub(super) T, pub(super) U);
+
+impl<T: Named, U: Named, S: Send + Sync> FromRequestParts<S> for PathIds<T, U> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, state).await;
+        let (owner, own) = path.map_err(|_| Problem::not_found(T::NOUN))?.0;
+        let owner = T::parse(&owner).ok_or_else(|| Problem::not_found(T::NOUN))?;
+        let own = U::parse(&own).ok_or_else(|| Problem::not_found(U::NOUN))?;
+        Ok(Self(owner, own))
+    }
+}
+
+impl<T: Named, U: Named> OperationInput for PathIds<T, U> {
+    fn operation_input(ctx: &mut GenContext, operation: &mut Operation) {
+        let id = IdText::<T>::json_schema(&mut ctx.schema);
+        let own = IdText::<U>::json_schema(&mut ctx.schema);
+        let path = json_schema!({
+            "type": "object", "properties": { "id": id, "delivery_id": own }, "required": ["id", "delivery_id"],
+        });
         let parameters = parameters_from_schema(ctx, path, ParamLocation::Path);
         add_parameters(ctx, operation, parameters);
     }

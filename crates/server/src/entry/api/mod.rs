@@ -6,6 +6,7 @@
 mod api_keys;
 mod code;
 mod cors;
+mod deliveries;
 mod domains;
 mod emails;
 mod exposed;
@@ -173,12 +174,20 @@ fn relay_routes(table: Table) -> Table {
 
 #[rustfmt::skip]
 fn webhook_routes(table: Table) -> Table {
-    let (create, read, delete) = (Needs("webhooks:create"), Needs("webhooks:read"), Needs("webhooks:delete"));
+    let (create, read) = (Needs("webhooks:create"), Needs("webhooks:read"));
+    let (update, delete) = (Needs("webhooks:update"), Needs("webhooks:delete"));
     table
         .post("/v1/webhooks", "createWebhook", create, "Make a webhook endpoint", webhooks::create)
         .get("/v1/webhooks", "listWebhooks", read, "List webhook endpoints", webhooks::list)
         .get("/v1/webhooks/{id}", "getWebhook", read, "Show a webhook endpoint", webhooks::get)
+        .patch("/v1/webhooks/{id}", "updateWebhook", update, "Change a webhook endpoint", webhooks::change)
         .delete("/v1/webhooks/{id}", "deleteWebhook", delete, "Delete a webhook endpoint", webhooks::delete)
+        .post("/v1/webhooks/{id}/rotate-secret", "rotateWebhookSecret", update, "Give an endpoint a new secret", webhooks::rotate)
+        .post("/v1/webhooks/{id}/test", "testWebhook", update, "Send an endpoint a sample of an event", deliveries::test)
+        .get("/v1/webhooks/{id}/deliveries", "listWebhookDeliveries", read, "List an endpoint's deliveries", deliveries::list)
+        .get("/v1/webhooks/{id}/deliveries/{delivery_id}", "getWebhookDelivery", read, "Show a delivery and its attempts", deliveries::get)
+        .post("/v1/webhooks/{id}/deliveries/{delivery_id}/retry", "retryWebhookDelivery", update, "Try a delivery at once", deliveries::retry)
+        .post("/v1/webhooks/{id}/replay", "replayWebhook", update, "Send an endpoint again what happened", deliveries::replay)
 }
 
 #[rustfmt::skip]

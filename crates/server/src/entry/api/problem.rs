@@ -9,7 +9,7 @@ use crate::features::orgs::SettingsError;
 use crate::features::sessions;
 use crate::features::suppressions::SuppressionError;
 use crate::features::templates::TemplatesError;
-use crate::features::webhooks::WebhookError;
+use crate::features::webhooks::{RequestRefused, WebhookError};
 use crate::id::Id as _;
 use crate::platform::store::StoreError;
 use crate::platform::vault::VaultError;
@@ -545,7 +545,22 @@ impl From<WebhookError> for Problem {
             WebhookError::EventCount => Self::invalid("events", text),
             WebhookError::Description => Self::invalid("description", text),
             WebhookError::TooMany => Self::new(Code::LimitReached, text),
+            WebhookError::Request(refused) => {
+                let field = match refused {
+                    RequestRefused::HeaderCount | RequestRefused::Header => "headers",
+                    RequestRefused::TwoAuths | RequestRefused::Auth => "auth",
+                    RequestRefused::TokenUrl => "auth/tokenUrl",
+                };
+                Self::invalid(field, text)
+            }
+            WebhookError::Overlap => Self::invalid("overlapSeconds", text),
+            WebhookError::Range => Self::invalid("since", text),
+            WebhookError::Rotating(_) => Self::new(Code::RotationInProgress, text),
+            WebhookError::Replaying => Self::new(Code::ReplayInProgress, text),
+            WebhookError::Disabled => Self::new(Code::WebhookDisabled, text),
             WebhookError::Unknown => Self::not_found("webhook endpoint"),
+            WebhookError::UnknownDelivery => Self::not_found("webhook delivery"),
+            WebhookError::UnknownEvent(_) => Self::not_found("event"),
             WebhookError::Store(error) => error.into(),
             WebhookError::Vault(error) => error.into(),
         }

@@ -92,6 +92,8 @@ spoken! {
     domains::Status = "DomainStatus";
     ExposurePolicy = "KeyExposurePolicy";
     Health = "WebhookStatus";
+    webhooks::Disabled = "WebhookDisabledReason";
+    webhooks::Scope = "WebhookReplayScope";
     Kind = "RecipientKind";
     Mode = "Mode";
     Period = "RatePeriod";

@@ -54,11 +54,13 @@ pub enum Type {
     AlertFired,
     /// It is so no longer.
     AlertCleared,
+    /// A webhook endpoint gets nothing any more.
+    WebhookDisabled,
 }
 
 impl Type {
     /// All types.
-    pub const ALL: [Type; 17] = [
+    pub const ALL: [Type; 18] = [
         Self::EmailScheduled,
         Self::EmailSent,
         Self::EmailCancelled,
@@ -76,7 +78,13 @@ impl Type {
         Self::SuppressionDeleted,
         Self::AlertFired,
         Self::AlertCleared,
+        Self::WebhookDisabled,
     ];
+
+    /// The type of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
 
     /// The type as it is stored, shown and subscribed to.
     pub fn name(self) -> &'static str {
@@ -98,6 +106,7 @@ impl Type {
             Self::SuppressionDeleted => "suppression.deleted",
             Self::AlertFired => "alert.fired",
             Self::AlertCleared => "alert.cleared",
+            Self::WebhookDisabled => "webhook.disabled",
         }
     }
 }
@@ -170,6 +179,11 @@ pub async fn append(tx: &OrgTx, event: &Event) -> Result<bool, StoreError> {
     Ok(has_listeners)
 }
 
+/// Appends an event that nobody is told of but one: whoever appends it adds that delivery to the same commit.
+pub async fn append_for_one(tx: &OrgTx, event: &Event) -> Result<(), StoreError> {
+    store::insert(tx, event).await
+}
+
 /// An event as it was appended.
 #[derive(Debug, Clone)]
 pub struct Stored {
@@ -194,6 +208,35 @@ impl Stored {
         };
         vault.open(cell, &self.body_sealed).await
     }
+}
+
+/// What an event is, without what it says.
+#[derive(Debug, Clone)]
+pub struct Heading {
+    /// Its id.
+    pub id: EventId,
+    /// Its type's name.
+    pub kind: String,
+    /// Live or test.
+    pub mode: String,
+    /// The e-mail that it is about.
+    pub email: Option<EmailId>,
+}
+
+/// What these events are, oldest first; those that are gone are left out.
+pub async fn headings(tx: &OrgTx, ids: &[EventId]) -> Result<Vec<Heading>, StoreError> {
+    store::get_all(tx, ids).await
+}
+
+/// What the events of a mode are from the one after `after` up to `until`, oldest first, up to `limit` of them.
+pub async fn headings_after(
+    tx: &OrgTx,
+    mode: &str,
+    after: &EventId,
+    until: &EventId,
+    limit: i64,
+) -> Result<Vec<Heading>, StoreError> {
+    store::after(tx, mode, after, until, limit).await
 }
 
 /// One event.

@@ -48,6 +48,7 @@ pub(super) fn of_event(kind: &str, body: &[u8]) -> Option<Words> {
                 ),
             })
         }
+        "webhook.disabled" => Some(of_disabled(&field)),
         "api_key.rotation_due" => {
             let days = data["ageDays"].as_u64().unwrap_or_default();
             Some(Words {
@@ -71,6 +72,22 @@ pub(super) fn of_event(kind: &str, body: &[u8]) -> Option<Words> {
             ),
         }),
         _ => None,
+    }
+}
+
+fn of_disabled<'a>(field: &impl Fn(&str) -> &'a str) -> Words {
+    let why = match field("reason") {
+        "gone" => "It answered 410, which says that it never will take anything again.".to_owned(),
+        _ => format!("It has taken nothing since {}.", field("failingSince")),
+    };
+    Words {
+        counted_as: "webhook.disabled_notified",
+        subject: "A webhook endpoint was disabled".to_owned(),
+        text: format!(
+            "The webhook endpoint {id} gets no events any more. {why}\n\nWhen it works again, set its status to active \
+             (PATCH /v1/webhooks/{id}) and send it what it missed (POST /v1/webhooks/{id}/replay).\n",
+            id = field("webhookId")
+        ),
     }
 }
 

@@ -1,20 +1,18 @@
-//! Endpoints: create, get, list, delete.
+//! Endpoints, and how to show, list and delete them.
 
-use super::sign::SECRET_PREFIX;
+use super::request::{Request, RequestRefused, RequestShown};
 use super::store;
 use crate::clock::Timestamp;
+use crate::features::audit::{self, Act};
 use crate::features::events::Type;
 use crate::features::keys::Caller;
 use crate::features::orgs;
-use crate::id::{Id as _, WebhookId};
+use crate::id::{EventId, Id as _, WebhookId};
 use crate::limits::{NAME_CHARS_MAX, WEBHOOK_EVENTS_MAX, WEBHOOKS_MAX};
 use crate::platform::Platform;
-use crate::platform::net::{HttpsUrl, UrlRefused};
+use crate::platform::net::{TlsMin, UrlRefused};
 use crate::platform::store::{OrgTx, StoreError};
-use crate::platform::vault::{Cell, Class, OrgVault, VaultError, random};
-use crate::secret::Secret;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use crate::platform::vault::{Cell, OrgVault, VaultError};
 
 /// An endpoint as it is shown; its secret is not part of it.
 #[derive(Debug, Clone)]
@@ -33,8 +31,51 @@ pub struct Endpoint {
     pub failure_count: i64,
     /// The last delivery that got an answer or failed.
     pub last_delivery: Option<LastDelivery>,
+    /// The least version of TLS.
+    pub min_tls: TlsMin,
+    /// Whether deliveries about one e-mail wait for those before them.
+    pub is_ordered: bool,
+    /// Header fields and authentication of its own, without their secrets.
+    pub request: RequestShown,
+    /// Until when the secret before this one signs as well.
+    pub previous_secret_until: Option<Timestamp>,
+    /// The number of its last delivery.
+    pub sequence: i64,
+    /// Since when it took nothing.
+    pub failing_since: Option<Timestamp>,
+    /// Why it is disabled: the word of [`Disabled`].
+    pub disabled_reason: Option<String>,
+    /// When the oldest delivery was made that it has not taken.
+    pub oldest_pending_at: Option<Timestamp>,
+    /// Whether a replay is under way.
+    pub is_replaying: bool,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// Why an endpoint is disabled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disabled {
+    /// Its owner said so.
+    ByOwner,
+    /// It answered 410.
+    Gone,
+    /// It took nothing for too long.
+    Failing,
+}
+
+impl Disabled {
+    /// All of them.
+    pub const ALL: [Disabled; 3] = [Self::ByOwner, Self::Gone, Self::Failing];
+
+    /// The word that is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ByOwner => "by_owner",
+            Self::Gone => "gone",
+            Self::Failing => "failing",
+        }
+    }
 }
 
 /// How an endpoint does.
@@ -96,14 +137,6 @@ pub struct LastDelivery {
     pub status: String,
 }
 
-/// A new endpoint with its secret, which is shown this once.
-pub struct Created {
-    /// The endpoint.
-    pub endpoint: Endpoint,
-    /// Its signing secret.
-    pub secret: Secret<String>,
-}
-
 /// Why an endpoint can't be made or found.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
@@ -122,9 +155,33 @@ pub enum WebhookError {
     /// The organization has as many as it may.
     #[error("an organization has at most {WEBHOOKS_MAX} webhook endpoints; delete one first")]
     TooMany,
+    /// Header fields or authentication can't be used.
+    #[error(transparent)]
+    Request(#[from] RequestRefused),
     /// There is none with this id (in this mode).
     #[error("there is no such webhook endpoint")]
     Unknown,
+    /// It has no delivery with this id.
+    #[error("this webhook endpoint has no such delivery")]
+    UnknownDelivery,
+    /// There is no event with this id (in this mode), or its content is forgotten.
+    #[error("there is no such event")]
+    UnknownEvent(EventId),
+    /// The secret was changed a short while ago, and the one before still signs.
+    #[error("the secret before this one still signs until {}; wait, or say that it is compromised", .0.rfc3339())]
+    Rotating(Timestamp),
+    /// The overlap is too long.
+    #[error("the old secret signs for at most {} seconds more", super::secret::OVERLAP_MAX.as_secs())]
+    Overlap,
+    /// A replay is under way.
+    #[error("a replay to this endpoint is under way; wait until it has ended")]
+    Replaying,
+    /// The range begins after it ends.
+    #[error("a replay begins before it ends")]
+    Range,
+    /// It gets nothing.
+    #[error("this webhook endpoint is disabled; set its status to active first")]
+    Disabled,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -172,89 +229,33 @@ pub(super) fn secret_cell(id: &WebhookId) -> Cell<'_> {
     }
 }
 
-/// Makes an endpoint in the caller's mode: test events go only to endpoints that were made with a test key.
-pub async fn create(
-    platform: &Platform,
-    caller: &Caller,
-    url: &str,
-    events: Vec<String>,
-    description: Option<String>,
-) -> Result<Created, WebhookError> {
-    let url = HttpsUrl::parse(url)?;
-    if events.is_empty() || events.len() > WEBHOOK_EVENTS_MAX {
-        return Err(WebhookError::EventCount);
+pub(super) fn request_cell(id: &WebhookId) -> Cell<'_> {
+    Cell {
+        table: "webhooks",
+        column: "request_sealed",
+        row: id.as_str(),
     }
-    let known = event_patterns();
-    if let Some(place) = events.iter().position(|pattern| !known.contains(pattern)) {
-        return Err(WebhookError::Event(place));
-    }
-    let is_unfit =
-        |text: &String| text.chars().count() > NAME_CHARS_MAX || text.chars().any(char::is_control);
-    if description.as_ref().is_some_and(is_unfit) {
-        return Err(WebhookError::Description);
-    }
-    let now = platform.clock.now();
-    let id = WebhookId::generate(now, random());
-    let secret = Secret::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(random::<32>())));
-    let vault = platform.vault.org(&caller.org).await?;
-    let row = store::NewWebhook {
-        mode: caller.mode.name(),
-        url_sealed: vault
-            .seal(Class::Secrets, now, url_cell(&id), url.as_str().as_bytes())
-            .await?,
-        secret_sealed: vault
-            .seal(Class::Secrets, now, secret_cell(&id), secret.expose().as_bytes())
-            .await?,
-        events: events.join(" "),
-        description: description.clone(),
-        created_at: now,
-        id: id.clone(),
-    };
-    let unit = async move |tx: &OrgTx| {
-        orgs::lock(tx).await?;
-        let listeners = store::count(tx).await?;
-        if listeners >= WEBHOOKS_MAX {
-            return Err(WebhookError::TooMany);
-        }
-        store::insert(tx, &row).await?;
-        Ok(orgs::set_listeners(tx, listeners + 1).await?)
-    };
-    platform
-        .store
-        .org(&caller.org)
-        .write("webhook_create", unit)
-        .await?;
-    let endpoint = Endpoint {
-        id,
-        url: url.as_str().to_owned(),
-        events,
-        description,
-        status: Health::Active.name().to_owned(),
-        failure_count: 0,
-        last_delivery: None,
-        created_at: now,
-    };
-    Ok(Created { endpoint, secret })
 }
 
 /// One of the caller's endpoints.
 pub async fn get(platform: &Platform, caller: &Caller, id: &WebhookId) -> Result<Endpoint, WebhookError> {
-    let (mode, wanted) = (caller.mode.name(), id.clone());
-    let unit = async move |tx: &OrgTx| store::get(tx, mode, &wanted).await;
-    let row = platform
-        .store
-        .org(&caller.org)
-        .read("webhook_get", unit)
-        .await?
-        .ok_or(WebhookError::Unknown)?;
-    endpoint(&platform.vault.org(&caller.org).await?, row).await
+    let found = read(platform, caller, Some(id)).await?.pop();
+    found.ok_or(WebhookError::Unknown)
 }
 
 /// The caller's endpoints, oldest first; there are at most [`WEBHOOKS_MAX`].
 pub async fn list(platform: &Platform, caller: &Caller) -> Result<Vec<Endpoint>, WebhookError> {
-    let mode = caller.mode.name();
-    let unit = async move |tx: &OrgTx| store::list(tx, mode).await;
-    let rows = platform.store.org(&caller.org).read("webhook_list", unit).await?;
+    read(platform, caller, None).await
+}
+
+async fn read(
+    platform: &Platform,
+    caller: &Caller,
+    id: Option<&WebhookId>,
+) -> Result<Vec<Endpoint>, WebhookError> {
+    let (mode, wanted) = (caller.mode.name(), id.cloned());
+    let unit = async move |tx: &OrgTx| store::get(tx, mode, wanted.as_ref()).await;
+    let rows = platform.store.org(&caller.org).read("webhook_get", unit).await?;
     let vault = platform.vault.org(&caller.org).await?;
     let mut endpoints = Vec::with_capacity(rows.len());
     for row in rows {
@@ -265,12 +266,22 @@ pub async fn list(platform: &Platform, caller: &Caller) -> Result<Vec<Endpoint>,
 
 /// Deletes an endpoint with its deliveries; what was under way to it is dropped.
 pub async fn delete(platform: &Platform, caller: &Caller, id: &WebhookId) -> Result<(), WebhookError> {
+    let act = Act {
+        actor: caller.actor.as_str(),
+        action: "webhook.deleted",
+        target: id.as_str(),
+        origin: &caller.origin,
+        detail: (),
+    };
+    let vault = platform.vault.org(&caller.org).await?;
+    let entry = audit::prepare(&vault, platform.clock.now(), act).await?;
     let (mode, wanted) = (caller.mode.name(), id.clone());
     let unit = async move |tx: &OrgTx| {
         orgs::lock(tx).await?;
         if !store::delete(tx, mode, &wanted).await? {
             return Err(WebhookError::Unknown);
         }
+        audit::record(tx, &entry).await?;
         let listeners = store::count(tx).await?;
         Ok(orgs::set_listeners(tx, listeners).await?)
     };
@@ -283,6 +294,7 @@ pub async fn delete(platform: &Platform, caller: &Caller, id: &WebhookId) -> Res
 
 async fn endpoint(vault: &OrgVault, row: store::WebhookRow) -> Result<Endpoint, WebhookError> {
     let url = vault.open(url_cell(&row.id), &row.url_sealed).await?;
+    let request = Request::open(vault, &row.id, row.request_sealed.as_deref()).await?;
     Ok(Endpoint {
         url: String::from_utf8_lossy(&url).into_owned(),
         events: row.events.split(' ').map(str::to_owned).collect(),
@@ -290,9 +302,31 @@ async fn endpoint(vault: &OrgVault, row: store::WebhookRow) -> Result<Endpoint, 
         status: row.status,
         failure_count: row.failure_count,
         last_delivery: row.last_delivery,
+        min_tls: min_tls(&row.min_tls),
+        is_ordered: row.is_ordered,
+        request: request.shown(),
+        previous_secret_until: row.previous_until,
+        sequence: row.sequence,
+        failing_since: row.failing_since,
+        disabled_reason: row.disabled_reason,
+        oldest_pending_at: row.oldest_pending_at,
+        is_replaying: row.is_replaying,
         created_at: row.created_at,
         id: row.id,
     })
+}
+
+/// What a stored word says; anything but the older version is the newer one.
+pub(super) fn min_tls(word: &str) -> TlsMin {
+    if word == "1.2" { TlsMin::V1_2 } else { TlsMin::V1_3 }
+}
+
+/// The word that is stored and shown.
+pub fn tls_word(min: TlsMin) -> &'static str {
+    match min {
+        TlsMin::V1_2 => "1.2",
+        TlsMin::V1_3 => "1.3",
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Three signatures over the same bytes, because receivers of three kinds exist.
 //!
-//! * `Lettr-Signature: t=<unix s>,v1=<hex>` with `HMAC-SHA256(secret as shown, t "." body)`;
+//! * `Lettr-Signature: t=<unix s>,v1=<hex>` (one `v1` for each secret that signs) with `HMAC-SHA256(secret as shown, t "." body)`;
 //! * Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature: v1,<base64>` with the decoded part of the secret over `id "." t "." body`;
 //! * `x-mailpipe-signature: <hex>` with `HMAC-SHA256(secret as shown, body)`; it has no time, so a receiver can't tell a replay.
 
@@ -26,27 +26,41 @@ pub struct Signatures {
     pub mailpipe: String,
 }
 
-/// Signs an event's bytes for one attempt.
-pub fn sign(secret: &str, id: &EventId, at: Timestamp, body: &[u8]) -> Signatures {
+/// Signs an event's bytes for one attempt, with each of these secrets. The header that holds one signature only has that of the last:
+/// receivers that know it alone are told of a new secret before its time.
+pub fn sign(secrets: &[String], id: &EventId, at: Timestamp, body: &[u8]) -> Signatures {
     let timestamp = at.seconds().to_string();
-    let shown = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let encoded = secret.strip_prefix(SECRET_PREFIX).unwrap_or(secret);
-    // A secret of ours always decodes; were it not base64, its own bytes are the key, as receivers' libraries do.
-    let decoded = STANDARD
-        .decode(encoded)
-        .unwrap_or_else(|_| encoded.as_bytes().to_vec());
-    let standard = hmac::Key::new(hmac::HMAC_SHA256, &decoded);
-    let lettr = tag(&shown, &[timestamp.as_bytes(), b".", body]);
-    let standard = tag(
-        &standard,
-        &[id.as_str().as_bytes(), b".", timestamp.as_bytes(), b".", body],
-    );
+    let mut lettr = format!("t={timestamp}");
+    let (mut standard, mut mailpipe) = (Vec::with_capacity(secrets.len()), String::new());
+    for secret in secrets {
+        let shown = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let encoded = secret.strip_prefix(SECRET_PREFIX).unwrap_or(secret);
+        // A secret of ours always decodes; were it not base64, its own bytes are the key, as receivers' libraries do.
+        let decoded = STANDARD
+            .decode(encoded)
+            .unwrap_or_else(|_| encoded.as_bytes().to_vec());
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &decoded);
+        let of_standard = tag(
+            &key,
+            &[id.as_str().as_bytes(), b".", timestamp.as_bytes(), b".", body],
+        );
+        let of_lettr = tag(&shown, &[timestamp.as_bytes(), b".", body]);
+        lettr.push_str(",v1=");
+        lettr.push_str(&hex(of_lettr.as_ref()));
+        standard.push(format!("v1,{}", STANDARD.encode(of_standard.as_ref())));
+        mailpipe = hex(tag(&shown, &[body]).as_ref());
+    }
     Signatures {
-        lettr: format!("t={timestamp},v1={}", hex(lettr.as_ref())),
-        standard: format!("v1,{}", STANDARD.encode(standard.as_ref())),
-        mailpipe: hex(tag(&shown, &[body]).as_ref()),
+        lettr,
+        standard: standard.join(" "),
+        mailpipe,
         timestamp,
     }
+}
+
+/// What `Lettr-Signature` signs.
+pub(super) fn signed(timestamp: &str, body: &str) -> String {
+    format!("{timestamp}.{body}")
 }
 
 fn tag(key: &hmac::Key, parts: &[&[u8]]) -> hmac::Tag {

@@ -49,17 +49,20 @@ pub enum Kind {
     Notice,
     /// Look at what the DNS shows of a domain.
     DomainCheck,
+    /// Send an endpoint again what happened in a time.
+    Replay,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::Deliver,
         Kind::Event,
         Kind::Webhook,
         Kind::KeyAge,
         Kind::Notice,
         Kind::DomainCheck,
+        Kind::Replay,
     ];
 
     /// The kind as it is stored and labelled.
@@ -71,6 +74,7 @@ impl Kind {
             Self::KeyAge => "key_age",
             Self::Notice => "notice",
             Self::DomainCheck => "domain_check",
+            Self::Replay => "replay",
         }
     }
 
@@ -78,7 +82,7 @@ impl Kind {
     fn priorities(self) -> &'static [Priority] {
         match self {
             Self::Deliver => &[Priority::First, Priority::Later],
-            Self::Event | Self::Webhook | Self::KeyAge | Self::Notice | Self::DomainCheck => {
+            Self::Event | Self::Webhook | Self::KeyAge | Self::Notice | Self::DomainCheck | Self::Replay => {
                 &[Priority::First]
             }
         }
@@ -92,6 +96,7 @@ impl Kind {
             Self::KeyAge => 3,
             Self::Notice => 4,
             Self::DomainCheck => 5,
+            Self::Replay => 6,
         }
     }
 }
@@ -182,6 +187,17 @@ pub async fn enqueue_by_priority(
     store::enqueue(tx, kind, reference, part, priority, due_at, now).await
 }
 
+/// Adds a job for each of these references to the unit's commit; those that exist already stay as they are.
+pub async fn enqueue_all(
+    tx: &OrgTx,
+    kind: Kind,
+    references: Vec<String>,
+    part: i64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    store::enqueue_all(tx, kind, references, part, now).await
+}
+
 /// Adds a job to the unit's commit, or gives one that exists another time. Whoever has leased it can't record anything more, so this is
 /// for jobs that may run twice without harm.
 pub async fn reschedule(
@@ -203,6 +219,16 @@ pub async fn start(tx: &OrgTx, job: &Job, attempt: &str, via: &str) -> Result<()
 /// Removes the job: its outcome is in the same commit.
 pub async fn finish(tx: &OrgTx, job: &Job) -> Result<(), JobError> {
     fenced(store::finish(tx, job).await?)
+}
+
+/// Removes several jobs of one kind, or none of them: then at least one belongs to another worker now.
+pub async fn finish_all(tx: &OrgTx, kind: Kind, jobs: &[Job]) -> Result<(), JobError> {
+    let count = store::finish_all(tx, kind, jobs).await?;
+    if count == jobs.len() as u64 {
+        Ok(())
+    } else {
+        Err(JobError::LeaseLost)
+    }
 }
 
 /// Records that an attempt ended without finishing the job; it is due again at `due_at`.
@@ -234,6 +260,16 @@ pub async fn park(tx: &OrgTx, job: &Job, now: Timestamp) -> Result<(), JobError>
 /// finds the new date where this unit wrote it.
 pub async fn redate(tx: &OrgTx, kind: Kind, reference: &str, due_at: Timestamp) -> Result<(), StoreError> {
     store::redate(tx, kind, reference, due_at).await
+}
+
+/// What waits about `reference` for a later date is due now; who holds a lease keeps it.
+pub async fn hasten(tx: &OrgTx, kind: Kind, reference: &str, now: Timestamp) -> Result<(), StoreError> {
+    store::hasten(tx, kind, reference, now).await
+}
+
+/// When the last job about `reference` is due, or was when it was leased; `None` if there is none.
+pub async fn due_at(tx: &OrgTx, kind: Kind, reference: &str) -> Result<Option<Timestamp>, StoreError> {
+    store::due_at(tx, kind, reference).await
 }
 
 /// Takes all jobs of this kind about `reference` away, also from who holds them: their changes find the lease lost.

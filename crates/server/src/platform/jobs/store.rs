@@ -11,6 +11,12 @@ use std::time::Duration;
 statements! {
     org ENQUEUE = "INSERT INTO jobs (org_id, kind, ref, part, priority, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
         ON CONFLICT DO NOTHING";
+    /// $4 the references, of one part.
+    org ENQUEUE_ALL =
+        sqlite "INSERT INTO jobs (org_id, kind, ref, part, priority, due_at, created_at)
+            SELECT $1, $2, value, $3, 0, $5, $5 FROM json_each($4) WHERE true ON CONFLICT DO NOTHING"
+        postgres "INSERT INTO jobs (org_id, kind, ref, part, priority, due_at, created_at)
+            SELECT $1, $2, ref, $3::bigint, 0, $5::bigint, $5::bigint FROM unnest($4::text[]) ref ON CONFLICT DO NOTHING";
     /// The lease of whoever works on it is lost, so that nothing of what was planned before is written.
     org RESCHEDULE = "INSERT INTO jobs (org_id, kind, ref, part, due_at, created_at) VALUES ($1, $2, $3, $4, $5, $6)
         ON CONFLICT (org_id, kind, ref, part) DO UPDATE SET due_at = excluded.due_at, lease_owner = NULL, started_attempt = NULL,
@@ -18,6 +24,14 @@ statements! {
     org START = "UPDATE jobs SET started_attempt = $6, started_via = $7
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     org FINISH = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
+    /// $3 the leases, each as an object of reference, part and epoch.
+    org FINISH_ALL =
+        sqlite "DELETE FROM jobs WHERE rowid IN (SELECT jobs.rowid FROM json_each($3) lease CROSS JOIN jobs
+            WHERE jobs.org_id = $1 AND jobs.kind = $2 AND jobs.ref = lease.value ->> 'ref' AND jobs.part = lease.value ->> 'part'
+            AND jobs.epoch = lease.value ->> 'epoch')"
+        postgres "DELETE FROM jobs USING (SELECT text::jsonb AS value FROM unnest($3::text[]) text) lease
+            WHERE jobs.org_id = $1 AND jobs.kind = $2 AND jobs.ref = lease.value ->> 'ref' AND jobs.part = (lease.value ->> 'part')::bigint
+            AND jobs.epoch = (lease.value ->> 'epoch')::bigint";
     /// The epoch moves too: when this commit's outcome is unknown, trying again finds that it went through.
     org POSTPONE = "UPDATE jobs SET lease_owner = NULL, started_attempt = NULL, started_via = $7, due_at = $6, attempt = attempt + 1,
             epoch = epoch + 1
@@ -30,6 +44,9 @@ statements! {
         WHERE org_id = $1 AND kind = $2 AND ref = $3 AND part = $4 AND epoch = $5";
     /// It is first due then, whenever it was added; who holds a lease keeps it.
     org REDATE = "UPDATE jobs SET due_at = $4, created_at = $4 WHERE org_id = $1 AND kind = $2 AND ref = $3";
+    /// Only what waits for a later date, and nobody works on.
+    org HASTEN = "UPDATE jobs SET due_at = $4 WHERE org_id = $1 AND kind = $2 AND ref = $3 AND due_at > $4 AND lease_owner IS NULL";
+    org DUE_AT = "SELECT max(due_at) FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3";
     org WITHDRAW = "DELETE FROM jobs WHERE org_id = $1 AND kind = $2 AND ref = $3";
     /// Whoever leases it and has not marked an attempt loses the lease, so that nothing leaves any more; a marked one runs to its end.
     org HOLD = "UPDATE jobs SET held_at = $5,
@@ -116,6 +133,43 @@ pub(super) async fn enqueue(
 ) -> Result<(), StoreError> {
     let row = params![kind.name(), reference, part, priority.stored(), due_at, now];
     tx.execute(&ENQUEUE, row).await.map(drop)
+}
+
+pub(super) async fn enqueue_all(
+    tx: &OrgTx,
+    kind: Kind,
+    references: Vec<String>,
+    part: i64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(&ENQUEUE_ALL, params![kind.name(), part, references, now])
+        .await
+        .map(drop)
+}
+
+/// Of one kind; returns how many still were theirs who hold them.
+pub(super) async fn finish_all(tx: &OrgTx, kind: Kind, jobs: &[Job]) -> Result<u64, StoreError> {
+    let lease = |job: &Job| {
+        serde_json::json!({"ref": job.reference, "part": job.part, "epoch": job.epoch}).to_string()
+    };
+    let leases: Vec<String> = jobs.iter().map(lease).collect();
+    tx.execute(&FINISH_ALL, params![kind.name(), leases]).await
+}
+
+pub(super) async fn hasten(
+    tx: &OrgTx,
+    kind: Kind,
+    reference: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute(&HASTEN, params![kind.name(), reference, now])
+        .await
+        .map(drop)
+}
+
+pub(super) async fn due_at(tx: &OrgTx, kind: Kind, reference: &str) -> Result<Option<Timestamp>, StoreError> {
+    let row = tx.query_opt(&DUE_AT, params![kind.name(), reference]).await?;
+    row.map_or(Ok(None), |row| row.reader().next())
 }
 
 pub(super) async fn reschedule(

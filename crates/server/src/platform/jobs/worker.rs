@@ -78,6 +78,34 @@ impl Worker {
         running.finish().await;
     }
 
+    /// Runs until stopped; what is leased at once is one call of the handler, and the next lease comes after it: for work that is cheaper
+    /// together and has to stay in order.
+    pub async fn run_batches<F, Fut>(self, mut stop: Stop, handler: F)
+    where
+        F: Fn(Vec<Job>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let limit = self.concurrency_max.min(LEASE_MAX);
+        while !stop.is_set() {
+            let jobs = self.lease(limit).await;
+            let is_all = jobs.len() < limit;
+            if !jobs.is_empty() {
+                jobs.iter().for_each(|job| self.platform.held.add(job));
+                let handled = tokio::spawn(handler(jobs.clone())).await;
+                jobs.iter().for_each(|job| self.platform.held.remove(job));
+                if handled.is_err_and(|error| error.is_panic()) {
+                    for job in jobs {
+                        give_back(self.platform.clone(), job).await;
+                    }
+                }
+            }
+            if is_all {
+                let mut none = Tasks::new(self.platform.clone());
+                self.rest(&mut none, &mut stop).await;
+            }
+        }
+    }
+
     async fn lease(&self, limit: usize) -> Vec<Job> {
         let jobs = Jobs::new(self.platform.store.clone(), self.platform.node.clone());
         match jobs.lease(self.kind, limit, 0, self.platform.clock.now()).await {

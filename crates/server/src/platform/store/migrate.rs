@@ -80,6 +80,7 @@ impl Schema {
             migration!("data", "0020_sources"),
             migration!("data", "0021_tls_reports"),
             migration!("data", "0022_reputation"),
+            migration!("data", "0023_dispatch"),
         ],
     };
     /// Wrapped keys, apart from the rows they open.

@@ -200,11 +200,22 @@ fn every_enum_is_the_list_of_its_type() {
             names(&suppressions::Type::ALL.map(suppressions::Type::name)),
         ),
         ("TlsDemand", names(&domains::Tls::ALL.map(domains::Tls::name))),
+        ("WebhookAuthType", names(&["none", "basic", "oauth2"])),
         (
             "WebhookDeliveryStatus",
             names(&DeliveryStatus::ALL.map(DeliveryStatus::name)),
         ),
+        (
+            "WebhookDisabledReason",
+            names(&webhooks::Disabled::ALL.map(webhooks::Disabled::name)),
+        ),
+        ("WebhookMinTls", names(&["1.2", "1.3"])),
+        (
+            "WebhookReplayScope",
+            names(&webhooks::Scope::ALL.map(webhooks::Scope::name)),
+        ),
         ("WebhookStatus", names(&Health::ALL.map(Health::name))),
+        ("WebhookSwitch", names(&["active", "disabled"])),
     ];
     let document = told();
     let schemas = document["components"]["schemas"].as_object().unwrap();
@@ -328,6 +339,8 @@ on_both_engines! {
         let template = house.client.post("/v1/templates", &house.account.live, &parts).await.expect(201);
         let relay = json!({"name": "kept", "provider": "resend", "credentials": {"apiKey": "re_1"}});
         let relay = house.client.post("/v1/relays", &house.account.live, &relay).await.expect(201);
+        let hook = json!({"url": "https://hooks.example/in", "events": ["*"]});
+        let hook = house.client.post("/v1/webhooks", &house.account.live, &hook).await.expect(201);
         let document = told();
         let mut tried = 0;
         for (path, item) in document["paths"].as_object().unwrap() {
@@ -341,6 +354,7 @@ on_both_engines! {
                 "/v1/emails/{id}" => email.as_str(),
                 "/v1/templates/{id}" => template["id"].as_str().unwrap(),
                 "/v1/relays/{id}" => relay["id"].as_str().unwrap(),
+                "/v1/webhooks/{id}" => hook["id"].as_str().unwrap(),
                 "/v1/settings" => "",
                 other => panic!("this test has nothing at {other} to change"),
             };
@@ -363,7 +377,7 @@ on_both_engines! {
                 tried += 1;
             }
         }
-        assert_eq!(tried, 7 + 4 + 6 + 1 + 1 + 3 + 7);
+        assert_eq!(tried, 7 + 4 + 6 + 1 + 1 + 3 + 7 + 8);
         let kept = house.client.get(&format!("/v1/api-keys/{}", made["id"].as_str().unwrap()), &house.account.live).await.expect(200);
         assert_eq!(kept["name"], "kept");
     }

@@ -179,6 +179,10 @@ impl Client {
         self.call(Method::DELETE, path, key, Bytes::new()).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, key: &str, body: &Value) -> Reply {
+        self.call(Method::PATCH, path, key, body.to_string()).await
+    }
+
     pub(crate) async fn post(&self, path: &str, key: &str, body: &Value) -> Reply {
         self.call(Method::POST, path, key, body.to_string()).await
     }

@@ -23,7 +23,7 @@ pub(crate) use engine::{Database, Engine, postgres_folder};
 pub(crate) use house::{House, Setup, base_settings, events_of};
 pub(crate) use knot::Knot;
 pub(crate) use people::{AUDIENCE, ISSUER, People};
-pub(crate) use receiver::{Hook, Receiver};
+pub(crate) use receiver::{Habit, Hook, Receiver};
 pub(crate) use smtp::Talk;
 pub(crate) use spawned::{Pairs, Spawned, lines, refusal, run};
 pub(crate) use tokens::{SigningKey, base64url};

@@ -4,6 +4,7 @@ use aws_lc_rs::hmac;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode, Uri};
@@ -55,6 +56,26 @@ impl Hook {
     }
 }
 
+/// What a path answers from now on.
+#[derive(Debug, Clone)]
+pub(crate) struct Habit {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) body: String,
+    pub(crate) after: Duration,
+}
+
+impl From<u16> for Habit {
+    fn from(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+            after: Duration::ZERO,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     hooks: Mutex<Vec<Hook>>,
@@ -62,6 +83,8 @@ struct Shared {
     answers: Mutex<VecDeque<u16>>,
     /// What stands at a path.
     pages: Mutex<HashMap<String, String>>,
+    /// What a path answers instead of all that.
+    habits: Mutex<HashMap<String, Habit>>,
 }
 
 /// A running receiver; it ends when it is dropped.
@@ -115,6 +138,12 @@ impl Receiver {
             .insert(path.to_owned(), page.into());
     }
 
+    /// A path answers so from now on, whatever is told of others.
+    pub(crate) fn habit(&self, path: &str, habit: impl Into<Habit>) {
+        let mut habits = self.shared.habits.lock().unwrap();
+        habits.insert(path.to_owned(), habit.into());
+    }
+
     /// What came in at a path so far.
     pub(crate) fn hooks_at(&self, path: &str) -> Vec<Hook> {
         let hooks = self.hooks().into_iter();
@@ -145,22 +174,26 @@ impl Receiver {
     }
 }
 
-async fn receive(
-    State(shared): State<Arc<Shared>>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> (StatusCode, String) {
+async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let hook = Hook {
         path: uri.path().to_owned(),
         headers,
         body,
     };
     shared.hooks.lock().unwrap().push(hook);
+    let habit = shared.habits.lock().unwrap().get(uri.path()).cloned();
+    if let Some(habit) = habit {
+        tokio::time::sleep(habit.after).await;
+        let mut response = (StatusCode::from_u16(habit.status).unwrap(), habit.body).into_response();
+        for (name, value) in habit.headers {
+            response.headers_mut().insert(name, value.parse().unwrap());
+        }
+        return response;
+    }
     let page = shared.pages.lock().unwrap().get(uri.path()).cloned();
     let usual = if page.is_some() { 200 } else { 204 };
     let status = shared.answers.lock().unwrap().pop_front().unwrap_or(usual);
-    (StatusCode::from_u16(status).unwrap(), page.unwrap_or_default())
+    (StatusCode::from_u16(status).unwrap(), page.unwrap_or_default()).into_response()
 }
 
 fn hmac_sha256(key: &[u8], text: &str) -> Vec<u8> {

@@ -343,6 +343,7 @@ async fn across_organizations_nothing_is_allowed_beyond_what_the_migrations_gran
         "idempotency",
         "webhooks",
         "webhook_deliveries",
+        "webhook_attempts",
         "domains",
         "email_tags",
         "members",

@@ -1,5 +1,9 @@
 //! `/v1/webhooks`: endpoints, and what reaches them.
 
+mod changes;
+mod order;
+mod replays;
+
 use crate::harness::{Engine, Hook, House, Receiver, Setup, eventually, on_both_engines, stays};
 use sealwright::clock::Clock;
 use serde_json::{Value, json};
