@@ -27,7 +27,8 @@ GOOD = {
 numbers = itertools.count(1)
 answers = Counter()
 # Ids of what was made, by the noun of their operations; schemathesis follows an answer to the next request only by luck.
-made = {"Suppression": [], "Template": []}
+made = {"Suppression": [], "Template": [], "Webhook": []}
+deliveries = []
 
 
 def operation(case):
@@ -45,8 +46,13 @@ def before_call(_context, case, _kwargs):
     if operation(case) in ("checkSuppression", "deleteSuppressionByAddress") and number % 2:
         case.query = {"email": "gone@example.com"}
     for noun, ids in made.items():
-        if operation(case) in (f"{verb}{noun}" for verb in ("get", "update", "delete", "render")) and number % 2 and ids:
+        if operation(case) in (f"{verb}{noun}" for verb in ("get", "update", "delete", "render", "test", "replay")) and number % 2 and ids:
             case.path_parameters["id"] = ids[-1]
+    if "webhook" in operation(case).lower() and "{id}" in case.path and operation(case) != "deleteWebhook" and number % 2 and made["Webhook"]:
+        # The one that the first sample went to has deliveries.
+        case.path_parameters["id"] = deliveries[0][0] if deliveries else made["Webhook"][0]
+        if "delivery_id" in case.path_parameters and deliveries:
+            case.path_parameters["delivery_id"] = deliveries[0][1]
     is_valid = case.meta is not None and case.meta.generation.mode.is_positive
     # Every second one, so that what the schema alone allows is sent, too.
     if is_valid and number % 2 and isinstance(case.body, dict):
@@ -61,6 +67,16 @@ def before_call(_context, case, _kwargs):
             case.body = {"variables": {"name": "Ada"}}
         if operation(case) == "updateTemplate":
             case.body = {"name": f"t{number}"}
+        if operation(case) in ("createWebhook", "updateWebhook"):
+            case.body = {"url": "https://hooks.example/in", "events": ["email.sent"]}
+            if operation(case) == "updateWebhook":
+                case.body = {"status": "active", "description": f"w{number}"}
+        if operation(case) == "rotateWebhookSecret":
+            case.body = {"compromised": True}
+        if operation(case) == "testWebhook":
+            case.body = {"eventType": "email.sent"}
+        if operation(case) == "replayWebhook":
+            case.body = {"since": "2026-01-01T00:00:00Z"}
         if operation(case) == "createRelay":
             case.body = {"name": f"r{number}", "provider": "resend", "credentials": {"apiKey": "re_edge"}}
 
@@ -68,11 +84,14 @@ def before_call(_context, case, _kwargs):
 @schemathesis.hook
 def after_call(_context, case, response):
     answers[operation(case), response.status_code] += 1
+    if operation(case) == "testWebhook" and response.status_code == 200:
+        deliveries.append((case.path_parameters["id"], response.json()["deliveryId"]))
     for noun, ids in made.items():
         if operation(case) == f"create{noun}" and response.status_code == 201:
             ids.append(response.json()["id"])
         if operation(case).startswith(f"delete{noun}") and response.status_code == 200 and response.json()["id"] in ids:
             ids.remove(response.json()["id"])
+            deliveries[:] = [pair for pair in deliveries if pair[0] != response.json()["id"]]
 
 
 @atexit.register

@@ -138,6 +138,12 @@ export type AccountEvent = Envelope<
   { kind: string; message: string; firedAt: string; clearedAt?: string }
 >;
 
+/** The endpoint gets nothing any more: it answered 410, or took nothing for days. Other endpoints hear of it. */
+export type WebhookDisabledEvent = Envelope<
+  'webhook.disabled',
+  { webhookId: string; reason: 'gone' | 'failing' | 'by_owner'; failingSince?: string }
+>;
+
 /** All events known to this version. A newer server may send others: keep a `default` branch. */
 export type WebhookEvent =
   | EmailSentEvent
@@ -159,6 +165,7 @@ export type WebhookEvent =
   | ApiKeyRotationDueEvent
   | DomainVerifiedEvent
   | DomainFailedEvent
-  | AccountEvent;
+  | AccountEvent
+  | WebhookDisabledEvent;
 
 export type WebhookEventType = WebhookEvent['type'];

@@ -50,7 +50,8 @@ describe('the words of the server are those of the package', () => {
     RefusalCode: 'ServerErrorCode', Permission: 'Permission', Mode: 'KeyMode', KeyExposurePolicy: 'KeyExposurePolicy', WebhookStatus: 'WebhookStatus',
     DomainStatus: 'DomainStatus', ReputationStatus: 'ReputationStatus', DnsRecordType: 'DnsRecordType', DnsRecordPurpose: 'DnsRecordPurpose', DnsRecordStatus: 'DnsRecordStatus',
     SuppressionType: 'SuppressionType', RelayProvider: 'RelayProvider', RelayStatus: 'RelayStatus', DomainRoute: 'DomainRoute',
-    TlsDemand: 'TlsDemand', EmailStream: 'EmailStream',
+    TlsDemand: 'TlsDemand', EmailStream: 'EmailStream', WebhookDeliveryStatus: 'WebhookDeliveryStatus',
+    WebhookDisabledReason: 'WebhookDisabledReason', WebhookMinTls: 'WebhookMinTls',
   };
   for (const [theirs, ours] of Object.entries(same)) {
     test(`${theirs} is ${ours}`, () => assert.deepEqual(words(ours), told(theirs)));
@@ -69,9 +70,9 @@ describe('the words of the server are those of the package', () => {
 
 test('queries of lists ask for what the server takes', () => {
   // Not yet taken by the server.
-  const waiting = { EmailQuery: ['metadata'], DomainQuery: [], RelayQuery: [], SuppressionQuery: [], SuppressionExportQuery: [], TemplateQuery: [], WebhookQuery: [], PageQuery: [], UsageQuery: [] };
+  const waiting = { EmailQuery: ['metadata'], DomainQuery: [], RelayQuery: [], SuppressionQuery: [], SuppressionExportQuery: [], TemplateQuery: [], WebhookQuery: [], WebhookDeliveryQuery: [], PageQuery: [], UsageQuery: [] };
   const routes = {
-    EmailQuery: '/v1/emails', DomainQuery: '/v1/domains', RelayQuery: '/v1/relays', WebhookQuery: '/v1/webhooks', PageQuery: '/v1/api-keys',
+    EmailQuery: '/v1/emails', DomainQuery: '/v1/domains', RelayQuery: '/v1/relays', WebhookQuery: '/v1/webhooks', WebhookDeliveryQuery: '/v1/webhooks/{id}/deliveries', PageQuery: '/v1/api-keys',
     TemplateQuery: '/v1/templates', SuppressionQuery: '/v1/suppressions', SuppressionExportQuery: '/v1/suppressions/export',
     UsageQuery: '/v1/usage',
   };
@@ -90,6 +91,8 @@ describe('types have the fields of the document, and may lack those that the doc
     TemplateChange: 'TemplateChange', Rendering: 'Rendering', OwnEmail: 'OwnEmail', NewEmail: 'EmailDraft',
     EmailChange: 'EmailChange', CancelledEmail: 'CancelledEmail', EmailContent: 'EmailContent', HeaderField: 'HeaderField', Brief: 'BatchRefusal',
     Usage: 'UsageReport', UsageDay: 'UsageDay',
+    Webhook: 'Webhook', NewWebhook: 'WebhookDraft', WebhookChange: 'WebhookChange', WebhookAuth: 'WebhookAuth', WebhookSecret: 'WebhookSecret',
+    SecretRotation: 'SecretRotation', WebhookDelivery: 'WebhookDelivery', WebhookAttempt: 'WebhookAttempt', WebhookSent: 'WebhookSent',
     Relay: 'Relay', NewRelay: 'RelayDraft', RelayChange: 'RelayChange', RelayCredentials: 'RelayCredentials', RelayTest: 'RelayTest',
     AcceptedEmail: 'SentEmail', AttachmentField: 'AttachmentInput',
   };

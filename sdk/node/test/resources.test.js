@@ -20,7 +20,7 @@ describe('ids', () => {
       suppressions: ['get', 'delete'],
       templates: ['get', 'update', 'delete', 'render'],
       relays: ['get', 'update', 'test', 'delete'],
-      webhooks: ['get', 'delete'],
+      webhooks: ['get', 'update', 'delete', 'rotateSecret', 'test', 'listDeliveries', 'getDelivery', 'retryDelivery', 'replay'],
       apiKeys: ['get', 'update', 'delete', 'rotate'],
     };
     for (const id of ['', '.', '..', '../keys', 'a/b', 'a?b', 'a#b', 'a%2fb', ' ', 'x'.repeat(129), undefined, 7, ['a']]) {
@@ -150,6 +150,38 @@ test('webhooks are created, read, listed and deleted', async (t) => {
     ['GET /v1/webhooks/wh_1'],
     ['GET /v1/webhooks?limit=1'],
     ['DELETE /v1/webhooks/wh_1'],
+  ]);
+});
+
+test('webhooks are changed, rotated, tried, replayed and looked into', async (t) => {
+  const sent = { object: 'webhook_replay', webhookId: 'wh_1', deliveryId: 'dlv_1' };
+  const delivery = { id: 'dlv_1', object: 'webhook_delivery', status: 'failed', log: [] };
+  const { client, server } = await clientOf(t, [
+    { body: { id: 'wh_1', object: 'webhook', status: 'active' } },
+    { body: { id: 'wh_1', object: 'webhook_secret', secret: 'whsec_y' } },
+    { body: sent },
+    { body: { object: 'list', data: [delivery], hasMore: false, totalCount: 1 } },
+    { body: delivery },
+    { body: sent },
+    { body: { object: 'webhook_replay', webhookId: 'wh_1' } },
+  ]);
+  const { webhooks } = client;
+  assert.equal((await webhooks.update('wh_1', { status: 'active' })).status, 'active');
+  assert.equal((await webhooks.rotateSecret('wh_1', { compromised: true })).secret, 'whsec_y');
+  assert.equal((await webhooks.test('wh_1', { eventType: 'email.sent' })).deliveryId, 'dlv_1');
+  assert.equal((await webhooks.listDeliveries('wh_1', { status: 'failed', limit: 5 }))[0].id, 'dlv_1');
+  assert.deepEqual(await webhooks.getDelivery('wh_1', 'dlv_1'), delivery);
+  assert.equal((await webhooks.retryDelivery('wh_1', 'dlv_1')).deliveryId, 'dlv_1');
+  assert.equal((await webhooks.replay('wh_1', { since: '2026-11-25T00:00:00Z' })).webhookId, 'wh_1');
+  assert.equal((await rejection(webhooks.getDelivery('wh_1', '../x'))).param, 'id');
+  assert.deepEqual(wire(server), [
+    ['PATCH /v1/webhooks/wh_1', { status: 'active' }],
+    ['POST /v1/webhooks/wh_1/rotate-secret', { compromised: true }],
+    ['POST /v1/webhooks/wh_1/test', { eventType: 'email.sent' }],
+    ['GET /v1/webhooks/wh_1/deliveries?status=failed&limit=5'],
+    ['GET /v1/webhooks/wh_1/deliveries/dlv_1'],
+    ['POST /v1/webhooks/wh_1/deliveries/dlv_1/retry'],
+    ['POST /v1/webhooks/wh_1/replay', { since: '2026-11-25T00:00:00Z' }],
   ]);
 });
 

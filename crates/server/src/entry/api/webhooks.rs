@@ -222,7 +222,6 @@ pub(super) struct Webhook {
     min_tls: &'static str,
     ordered: bool,
     /// Names of its own header fields.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     headers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<ShownAuth>,
