@@ -1,6 +1,7 @@
 //! Brings one event to one endpoint.
 
 use super::endpoint::{DeliveryStatus, Disabled, Health};
+use super::gates::HANGS_AFTER;
 use super::log::Log;
 use super::request::{NoToken, Request};
 use super::store::{self, Attempted};
@@ -19,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 
 const AFTER_ERROR: Duration = Duration::from_secs(60);
 /// How often it is looked whether the delivery before this one has come to its end, when nobody says so.
@@ -99,9 +101,26 @@ impl Webhooks {
         let Some(delivery) = DeliveryId::parse(&job.reference) else {
             return self.finish(job, None, now).await;
         };
+        let mut pass = match self.gates.enter(job.part, now).await {
+            Ok(pass) => pass,
+            Err(turn) => return self.put_off(job, turn).await,
+        };
+        // There may have been a wait for a slot.
+        let now = self.platform.clock.now();
         match self.find(&job, &delivery, now).await {
             Ok(Found::Parcel(parcel)) => {
-                let heard = self.send(&parcel, now).await;
+                let heard = {
+                    let mut sending = std::pin::pin!(self.send(&parcel, now));
+                    match timeout(HANGS_AFTER, sending.as_mut()).await {
+                        Ok(heard) => heard,
+                        Err(_) => {
+                            pass.hang();
+                            sending.await
+                        }
+                    }
+                };
+                let (is_taken, is_answered) = (heard.error().is_none(), heard.answer().is_some());
+                self.gates.heard(job.part, is_taken, is_answered, now);
                 self.record(job, *parcel, heard, now).await;
             }
             Ok(Found::TooEarly) => self.wait_for_earlier(job, delivery, now).await,
@@ -109,9 +128,7 @@ impl Webhooks {
             Ok(Found::Gone) => self.finish(job, None, now).await,
             Err(error) => {
                 tracing::error!(%delivery, %error, "a webhook could not be prepared; trying again");
-                let (postponed, due_at) = (job.clone(), now.plus(AFTER_ERROR));
-                let unit = async move |tx: &OrgTx| jobs::put_back(tx, &postponed, due_at).await;
-                jobs::settle(&self.platform, &job.org, "webhook_put_back", unit).await;
+                self.put_off(job, now.plus(AFTER_ERROR)).await;
             }
         }
     }
@@ -211,10 +228,7 @@ impl Webhooks {
             .await;
         let (Ok(log_sealed), Ok(disabled)) = (sealed, disabled) else {
             tracing::error!(delivery = %parcel.delivery, "what became of a webhook could not be sealed; it is sent again");
-            let (org, due_at) = (job.org.clone(), now.plus(AFTER_ERROR));
-            let unit = async move |tx: &OrgTx| jobs::put_back(tx, &job, due_at).await;
-            jobs::settle(&self.platform, &org, "webhook_put_back", unit).await;
-            return;
+            return self.put_off(job, now.plus(AFTER_ERROR)).await;
         };
         let attempted = Attempted {
             delivery: parcel.delivery.clone(),
@@ -294,6 +308,13 @@ impl Webhooks {
         };
         let event = events::prepare(&parcel.vault, about, &data).await?;
         Ok(Some((reason, event)))
+    }
+
+    /// Gives a job back that was not begun.
+    async fn put_off(&self, job: Job, due_at: Timestamp) {
+        let org = job.org.clone();
+        let unit = async move |tx: &OrgTx| jobs::put_back(tx, &job, due_at).await;
+        jobs::settle(&self.platform, &org, "webhook_put_off", unit).await;
     }
 
     /// Gives a job back until the delivery before it has come to its end, unless it has meanwhile.

@@ -6,12 +6,13 @@
 //!
 //! Deliveries of an endpoint are numbered without a gap, and those about one e-mail keep their order: one waits until the one before it
 //! has come to its end. `change` makes and changes endpoints, `secret` replaces their secrets, `request` is what else a request carries,
-//! `schedule` says when again, `log` shows what became of each attempt, `replay` sends again.
+//! `gates` keep endpoints from slowing each other, `schedule` says when again, `log` shows what became of each attempt, `replay` sends again.
 
 mod change;
 mod dispatch;
 mod endpoint;
 mod fan_out;
+mod gates;
 mod log;
 mod replay;
 mod request;
@@ -60,12 +61,14 @@ pub struct Webhooks {
     options: Options,
     http: HttpClient,
     tokens: request::Tokens,
+    gates: Arc<gates::Gates>,
 }
 
 impl Webhooks {
     /// Workers that are not running yet.
     pub fn new(platform: Platform, options: Options, http: HttpClient) -> Arc<Self> {
         Arc::new(Self {
+            gates: gates::Gates::new(options.concurrency_max),
             platform,
             options,
             http,
@@ -82,10 +85,14 @@ impl Webhooks {
             poll: self.options.poll,
         };
         let (fanning, dispatching, replaying) = (Arc::clone(&self), Arc::clone(&self), Arc::clone(&self));
+        // Those that hang have given their slots back and are still under way.
+        let deliveries = Worker {
+            concurrency_max: self.options.concurrency_max * (1 + gates::HANGING_PER_SLOT),
+            ..worker(Kind::Webhook)
+        };
         let events =
             worker(Kind::Event).run_batches(stop.clone(), move |jobs| Arc::clone(&fanning).fan_out(jobs));
-        let deliveries =
-            worker(Kind::Webhook).run_each(stop.clone(), move |job| Arc::clone(&dispatching).dispatch(job));
+        let deliveries = deliveries.run_each(stop.clone(), move |job| Arc::clone(&dispatching).dispatch(job));
         let replays = worker(Kind::Replay).run_each(stop, move |job| Arc::clone(&replaying).replay(job));
         tokio::join!(events, deliveries, replays);
     }

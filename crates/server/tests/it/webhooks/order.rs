@@ -91,6 +91,28 @@ on_both_engines! {
         receiver.wait_at("/in", 2).await;
     }
 
+    async fn endpoints_that_hang_do_not_slow_the_others(engine: Engine) {
+        let house = Setup::new(engine).set("webhooks.concurrency_max", "16").start().await;
+        let receiver = Receiver::start(&house.authority).await;
+        for place in 0..20 {
+            let path = format!("/hangs/{place}");
+            receiver.habit(&path, Habit { after: Duration::from_secs(25), ..Habit::from(204) });
+            create_unordered(&house, &receiver.url(&path)).await;
+        }
+        let emails: Vec<Value> = (0..10).map(|_| house.email("ada@reader.example")).collect();
+        for email in &emails {
+            house.accepted(email).await;
+        }
+        // By now there are more requests that hang than there are slots, and hundreds of deliveries wait for their turn.
+        create_unordered(&house, &receiver.url("/well")).await;
+        for email in &emails {
+            house.accepted(email).await;
+        }
+        let begun = std::time::Instant::now();
+        receiver.wait_at("/well", 20).await;
+        assert!(begun.elapsed() < Duration::from_secs(20), "it waited for the others: {:?}", begun.elapsed());
+    }
+
     async fn an_endpoint_that_takes_nothing_for_days_is_disabled_and_told_of(engine: Engine) {
         let clock = Clock::manual(Clock::System.now());
         let house = Setup::new(engine).clock(&clock).start().await;
