@@ -96,7 +96,7 @@ on_both_engines! {
         let receiver = Receiver::start(&house.authority).await;
         for place in 0..20 {
             let path = format!("/hangs/{place}");
-            receiver.habit(&path, Habit { after: Duration::from_secs(25), ..Habit::from(204) });
+            receiver.habit(&path, Habit { after: Duration::from_secs(28), ..Habit::from(204) });
             create_unordered(&house, &receiver.url(&path)).await;
         }
         let emails: Vec<Value> = (0..10).map(|_| house.email("ada@reader.example")).collect();
@@ -108,9 +108,11 @@ on_both_engines! {
         for email in &emails {
             house.accepted(email).await;
         }
-        let begun = std::time::Instant::now();
         receiver.wait_at("/well", 20).await;
-        assert!(begun.elapsed() < Duration::from_secs(20), "it waited for the others: {:?}", begun.elapsed());
+        let list = house.client.get("/v1/webhooks?limit=50", &house.account.live).await.expect(200);
+        let endpoints = list["data"].as_array().unwrap();
+        let taken = endpoints.iter().filter(|endpoint| endpoint["lastDeliveryStatus"] == "succeeded").count();
+        assert!(taken <= 1, "it waited until {taken} of the others had answered");
     }
 
     async fn an_endpoint_that_takes_nothing_for_days_is_disabled_and_told_of(engine: Engine) {
