@@ -34,7 +34,7 @@ def judge(verdicts, certificates):
     verdicts.holds("schemathesis had no errors of its own", not report["errors"], "; ".join(map(str, report["errors"]))[:500])
     # Keys take turns only where the DNS shows them, and only mail that waits can be moved or taken back.
     names = {what["operationId"] for ways in document["paths"].values() for what in ways.values()} - {"getOpenApi", "hearRelay", "rotateDkim", "cancelEmail", "updateEmail"}
-    unanswered = {name for name in names if not any(status < 300 for status in answers[name])}
+    unanswered = {f"{name} ({', '.join(f'{count} of {status}' for status, count in sorted(answers[name].items()))})" for name in names if not any(status < 300 for status in answers[name])}
     verdicts.holds("every operation succeeded at least once", not unanswered, ", ".join(sorted(unanswered)))
     failures = [(name, status) for name, all_of_it in answers.items() for status in all_of_it if status >= 500]
     verdicts.holds("nothing is answered 5xx", not failures, str(failures) if failures else "")

@@ -14,7 +14,7 @@ import schemathesis
 
 # A request that is good needs these: a sending domain is verified or not, whatever its form.
 GOOD = {
-    "sendEmail": {"from": "shop@edge.example", "to": "ada@example.com", "text": "Thank you."},
+    "sendEmail": {"from": "shop@edge.example", "to": "ada@example.com", "subject": "Order", "text": "Thank you."},
     "createWebhook": {"url": "https://shop.example.com/mail", "events": ["email.*"]},
     "createApiKey": {"permissions": ["emails:send"]},
     "updateApiKey": {"permissions": ["emails:send"]},
@@ -25,6 +25,8 @@ GOOD = {
 }
 
 numbers = itertools.count(1)
+# Requests that the schema allows, by operation.
+allowed = Counter()
 answers = Counter()
 # Ids of what was made, by the noun of their operations; schemathesis follows an answer to the next request only by luck.
 made = {"Suppression": [], "Template": [], "Webhook": []}
@@ -54,9 +56,13 @@ def before_call(_context, case, _kwargs):
         if "delivery_id" in case.path_parameters and deliveries:
             case.path_parameters["delivery_id"] = deliveries[0][1]
     is_valid = case.meta is not None and case.meta.generation.mode.is_positive
+    allowed[operation(case)] += is_valid
     # Every second one, so that what the schema alone allows is sent, too.
-    if is_valid and number % 2 and isinstance(case.body, dict):
+    if is_valid and allowed[operation(case)] % 2 and isinstance(case.body, dict):
         case.body = {**case.body, **GOOD.get(operation(case), {})}
+        if operation(case) == "sendEmail" and allowed["sendEmail"] % 4 == 1:
+            # Many fields of an e-mail exclude each other.
+            case.body = dict(GOOD["sendEmail"])
         if operation(case) == "createDomain":
             case.body = {"name": f"d{number}.example"}
         if operation(case) == "createSuppression" and number % 4 == 3:
