@@ -258,8 +258,11 @@ async fn read(
     let rows = platform.store.org(&caller.org).read("webhook_get", unit).await?;
     let vault = platform.vault.org(&caller.org).await?;
     let mut endpoints = Vec::with_capacity(rows.len());
+    let now = platform.clock.now();
     for row in rows {
-        endpoints.push(endpoint(&vault, row).await?);
+        let mut shown = endpoint(&vault, row).await?;
+        shown.previous_secret_until = shown.previous_secret_until.filter(|until| now < *until);
+        endpoints.push(shown);
     }
     Ok(endpoints)
 }

@@ -210,8 +210,13 @@ impl Webhooks {
                 Some(webhook) => store::replay(tx, webhook).await?,
                 None => None,
             };
-            let (Some(webhook), Some(replay)) = (webhook, replay) else {
-                return jobs::finish(tx, &slice).await;
+            let (Some(webhook), Some(replay)) = (webhook.clone(), replay) else {
+                jobs::finish(tx, &slice).await?;
+                // Disabled meanwhile: another replay may begin when it is active again.
+                if let Some(webhook) = &webhook {
+                    store::move_replay(tx, webhook, None).await?;
+                }
+                return Ok(());
             };
             let found = events::headings_after(tx, &replay.mode, &replay.at, &replay.until, SLICE).await?;
             let is_wanted = |event: &&Heading| {

@@ -171,6 +171,7 @@ on_both_engines! {
         let hook = receiver.wait_for(2).await.remove(1);
         assert_eq!((signed_with(&hook, new), signed_with(&hook, old)), (Some(0), None));
         hook.check_signatures(new);
+        assert!(shown(&house, &endpoint["id"]).await.get("previousSecretExpiresAt").is_none());
         let too_long = house.client.post(&again, &house.account.live, &json!({"overlapSeconds": 604_801})).await;
         assert_eq!(too_long.refusal(400).0, "invalid_parameter");
     }

@@ -1,8 +1,9 @@
 //! Sending again, samples, and what the log tells.
 
 use super::{create, send, shown};
-use crate::harness::{Engine, Habit, House, Receiver, Reply, eventually, on_both_engines, stays};
+use crate::harness::{Engine, Habit, House, Receiver, Reply, Setup, eventually, on_both_engines, stays};
 use http::Method;
+use sealwright::app::Roles;
 use sealwright::features::events::Type;
 use serde_json::{Value, json};
 
@@ -132,6 +133,26 @@ on_both_engines! {
         let path = format!("/v1/webhooks/{}/replay", endpoint["id"].as_str().unwrap());
         let backwards = json!({"since": since, "until": "2020-01-01T00:00:00Z"});
         assert_eq!(house.client.post(&path, &house.account.live, &backwards).await.refusal(400).0, "invalid_parameter");
+    }
+
+    async fn a_replay_to_an_endpoint_that_is_disabled_meanwhile_ends(engine: Engine) {
+        // Nobody works on it before the endpoint is disabled.
+        let mut house = Setup::new(engine).roles(Roles { webhooks: false, ..Roles::ALL }).start().await;
+        let endpoint = create(&house, "https://hooks.example/in", &["email.delivered"]).await;
+        send(&house).await;
+        let since = json!({"since": "2026-01-01T00:00:00Z"});
+        post(&house, &endpoint, "replay", since.clone()).await;
+        assert_eq!(shown(&house, &endpoint["id"]).await["replaying"], true);
+        let path = format!("/v1/webhooks/{}/replay", endpoint["id"].as_str().unwrap());
+        let refused = house.client.post(&path, &house.account.live, &since).await;
+        assert_eq!(refused.refusal(409).0, "replay_in_progress");
+        change(&house, &endpoint, json!({"status": "disabled"})).await;
+        house.stop().await;
+        house.restart(house.config.clone(), Roles::ALL).await;
+        eventually("it has ended", async || {
+            (shown(&house, &endpoint["id"]).await["replaying"] == false).then_some(())
+        })
+        .await;
     }
 
     async fn a_sample_of_every_type_comes_signed_to_the_endpoint_that_asked(engine: Engine) {
