@@ -7,6 +7,7 @@ use super::pool::Lent;
 use super::route::{Candidate, Route};
 use super::signing::body_start;
 use super::sources::{Choice, Source};
+use super::transport::Guarantee;
 use super::ways::Way;
 use super::wire::{Envelope, Step, TlsFacts, WireFailure};
 use super::{Delivery, facts};
@@ -379,7 +380,9 @@ impl Delivery {
         may_reuse: bool,
     ) -> Result<Lent, WireFailure> {
         let lent = self.pool.lend(candidate, source, may_reuse).await;
-        if let Some(expected) = &candidate.expected {
+        // Where the operator wants no TLS, the host did not fail at it.
+        let expected = candidate.expected.as_ref();
+        if let Some(expected) = expected.filter(|_| candidate.guarantee != Guarantee::Clear) {
             let address = candidate.target.addr.ip().to_string();
             let host = [candidate.target.host.as_str(), address.as_str()];
             let results = self.transport.results();

@@ -15,7 +15,8 @@ use crate::features::notices::Sender;
 use crate::id::Id as _;
 use crate::metrics::KindLabel;
 use crate::platform::Platform;
-use crate::platform::net::{Dns, HttpClient, HttpsUrl, Net, Outgoing, TlsMin};
+use crate::platform::net::{Dns, DnsError, HttpClient, HttpsUrl, Net, Outgoing, TlsMin};
+use crate::platform::store::StoreError;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use sealwright_mail::address::Mailbox;
@@ -56,6 +57,10 @@ enum ReportError {
     Place,
     #[error("it was answered {0}")]
     Answer(http::StatusCode),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("whether it is wanted can't be looked up now: {0}")]
+    Dns(DnsError),
     #[error(transparent)]
     Http(#[from] crate::platform::net::HttpFailure),
     #[error(transparent)]
@@ -124,12 +129,16 @@ impl Reporting {
 
     /// Whether a domain wanted to be told, and was. One place that took it is enough.
     async fn report(&self, open: &Open) -> Result<bool, ReportError> {
-        let sums = self.sums(open).await;
+        let sums = self.sums(open).await?;
         let Some(domain) = sums.first().map(|(sum, _)| sum.rule.domain.clone()) else {
             return Ok(false);
         };
-        let records = self.dns.lookup_txt(&format!("_smtp._tls.{domain}")).await;
-        let places = report::places(&records.unwrap_or_default());
+        let records = match self.dns.lookup_txt(&format!("_smtp._tls.{domain}")).await {
+            Ok(records) => records,
+            Err(error) if error.temporary => return Err(ReportError::Dns(error)),
+            Err(_) => Vec::new(),
+        };
+        let places = report::places(&records);
         let id = format!("{}-{:016x}@{}", open.day, open.destination, self.submitter);
         let contact = self
             .sender
@@ -158,18 +167,14 @@ impl Reporting {
         last
     }
 
-    async fn sums(&self, open: &Open) -> Vec<(Sum, i64)> {
-        let rows = store::results(&self.platform.store, *open).await;
-        let rows = rows.unwrap_or_else(|error| {
-            tracing::warn!(%error, "results of TLS can't be read");
-            Vec::new()
-        });
+    async fn sums(&self, open: &Open) -> Result<Vec<(Sum, i64)>, StoreError> {
+        let rows = store::results(&self.platform.store, *open).await?;
         let opened = |stored: store::ResultRow| {
             let row = row(open.day, open.destination, stored.result);
             let json = self.platform.vault.open_own(cell(&row), &stored.sealed).ok()?;
             Some((serde_json::from_slice(&json).ok()?, stored.sessions))
         };
-        rows.into_iter().filter_map(opened).collect()
+        Ok(rows.into_iter().filter_map(opened).collect())
     }
 
     /// Sends it as mail, however often it is tried once to each address.

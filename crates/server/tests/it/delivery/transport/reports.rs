@@ -12,6 +12,8 @@ use sealwright::platform::dev::sink::{Sink, SinkScript};
 use serde_json::{Value, json};
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -27,6 +29,8 @@ struct Town {
     sink: Sink,
     web: Receiver,
     clock: Clock,
+    /// The name server fails at the question who wants reports.
+    is_silent: Arc<AtomicBool>,
     _names: NameServer,
     _folder: TempDir,
 }
@@ -50,6 +54,8 @@ impl Town {
             "v=TLSRPTv1; rua=mailto:tls@box.example,https://web.told.example:{}/tls",
             web.address.port()
         );
+        let is_silent = Arc::new(AtomicBool::new(false));
+        let silent = Arc::clone(&is_silent);
         let names = NameServer::start(move |name, kind| match (name, kind) {
             (DOMAIN, DNS_MX) => Said::Hosts(vec![(10, MX.to_owned())]),
             ("box.example", DNS_MX) => Said::Hosts(vec![(10, "mx.box.example".to_owned())]),
@@ -57,6 +63,7 @@ impl Town {
                 Said::Addresses(vec![HERE])
             }
             ("_mta-sts.told.example", DNS_TXT) if has_policy => Said::Text("v=STSv1; id=1;".to_owned()),
+            ("_smtp._tls.told.example", DNS_TXT) if silent.load(Ordering::SeqCst) => Said::Failure,
             ("_smtp._tls.told.example", DNS_TXT) => Said::Text(places.clone()),
             _ => Said::Nothing,
         });
@@ -78,6 +85,7 @@ impl Town {
             sink,
             web,
             clock,
+            is_silent,
             _names: names,
             _folder: folder,
         }
@@ -97,7 +105,11 @@ impl Town {
 
     /// The report that came by mail, and is the one that was posted.
     async fn told(&self) -> Value {
-        self.clock.advance(UNTIL_TOLD);
+        self.told_later(UNTIL_TOLD).await
+    }
+
+    async fn told_later(&self, later: Duration) -> Value {
+        self.clock.advance(later);
         let mail = eventually("a report comes by mail", async || self.mailed().pop()).await;
         assert_eq!(self.house.dkim_verdict(&mail), "pass");
         let mail = MessageParser::default().parse(&mail).unwrap();
@@ -174,6 +186,23 @@ on_both_engines! {
                 }
             }
         }
+    }
+
+    async fn a_report_waits_while_it_is_not_known_who_wants_it(engine: Engine) {
+        let issuer = authority();
+        let good = identity(&issuer, &[MX], false);
+        let town = Town::start(engine, &issuer, Some(&good), None).await;
+        town.sends("delivered").await;
+        town.is_silent.store(true, Ordering::SeqCst);
+        town.clock.advance(UNTIL_TOLD);
+        eventually("it was tried", async || {
+            let metrics = town.house.platform.metrics.render();
+            metrics.contains("sealwright_tls_reports_made_total{kind=\"failed\"}").then_some(())
+        })
+        .await;
+        town.is_silent.store(false, Ordering::SeqCst);
+        let report = town.told_later(Duration::ZERO).await;
+        assert_eq!(report["policies"][0]["summary"]["total-successful-session-count"], 1);
     }
 
     async fn a_restart_forgets_no_count_and_tells_nothing_twice(engine: Engine) {
