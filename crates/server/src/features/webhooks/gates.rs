@@ -2,13 +2,14 @@
 //!
 //! An endpoint begins narrow, widens with every delivery that it takes and narrows when nothing comes back. Endpoints that took nothing lately
 //! share a part of all slots; whoever has waited long for one gives its slot back, because a socket that waits is no work. What finds its
-//! gate full goes back to the store with a date, so the store's queue stays the only queue.
+//! gate full waits there for a moment, if few do, and goes back to the store with a date otherwise: the store's queue stays the only queue.
 
 use crate::clock::Timestamp;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Requests under way to an endpoint of which nothing is known.
 const WIDTH_FIRST: usize = 2;
@@ -22,7 +23,10 @@ const PROVEN_FOR: Duration = Duration::from_secs(600);
 pub(super) const HANGS_AFTER: Duration = Duration::from_secs(3);
 /// Requests that may hang, for each slot.
 pub(super) const HANGING_PER_SLOT: usize = 2;
-/// The first wait of what finds its gate full, the gap to the next, and the longest wait.
+/// How long what finds its gate full waits there, and how many wait at one gate.
+const WAITS_FOR: Duration = Duration::from_secs(2);
+const WAITING_AT_GATE_MAX: usize = 16;
+/// The first wait in the store of what finds no room to wait here, the gap to the next, and the longest wait.
 const TURN_FIRST: Duration = Duration::from_millis(250);
 const TURN_GAP: Duration = Duration::from_millis(10);
 const TURN_MAX: Duration = Duration::from_secs(60);
@@ -31,6 +35,8 @@ const KEPT_MAX: usize = 10_000;
 
 struct Gate {
     running: usize,
+    waiting: usize,
+    freed: Arc<Notify>,
     hanging: usize,
     width: usize,
     taken_at: Option<Timestamp>,
@@ -48,6 +54,7 @@ struct Inner {
     gates: HashMap<i64, Gate>,
     unproven: usize,
     hanging: usize,
+    waiting: usize,
 }
 
 /// The gates of a process.
@@ -81,13 +88,22 @@ impl Gates {
 
     /// A place in an endpoint's gate, once there is a slot; or when to come back.
     pub(super) async fn enter(self: &Arc<Self>, endpoint: i64, now: Timestamp) -> Result<Pass, Timestamp> {
-        let mut pass = self.place(endpoint, now)?;
+        let mut place = self.place(endpoint, now);
+        if place.is_none()
+            && let Some(waiting) = self.wait_at(endpoint)
+        {
+            // Whether somebody left or not: there may be a place.
+            let _ = timeout(WAITS_FOR, waiting.freed.notified()).await;
+            drop(waiting);
+            place = self.place(endpoint, now);
+        }
+        let mut pass = place.ok_or_else(|| self.turn(endpoint, now))?;
         // The semaphore is never closed; were it, a request without a slot would still be right.
         pass.slot = Arc::clone(&self.working).acquire_owned().await.ok();
         Ok(pass)
     }
 
-    fn place(self: &Arc<Self>, endpoint: i64, now: Timestamp) -> Result<Pass, Timestamp> {
+    fn place(self: &Arc<Self>, endpoint: i64, now: Timestamp) -> Option<Pass> {
         let mut inner = self.lock();
         if inner.gates.len() >= KEPT_MAX {
             inner
@@ -97,6 +113,8 @@ impl Gates {
         let unproven_has_room = inner.unproven < (self.slots / UNPROVEN_SHARE).max(1);
         let gate = inner.gates.entry(endpoint).or_insert(Gate {
             running: 0,
+            waiting: 0,
+            freed: Arc::default(),
             hanging: 0,
             width: WIDTH_FIRST,
             taken_at: None,
@@ -106,19 +124,48 @@ impl Gates {
         // One that took nothing lately and hangs is not tried at a second place.
         let is_stuck = is_unproven && (gate.hanging > 0 || !unproven_has_room);
         if gate.running >= gate.width || is_stuck {
-            let turn = gate.next_turn.max(now.plus(TURN_FIRST)).plus(TURN_GAP);
-            gate.next_turn = turn.min(now.plus(TURN_MAX));
-            return Err(gate.next_turn);
+            return None;
         }
         gate.running += 1;
         inner.unproven += usize::from(is_unproven);
-        Ok(Pass {
+        Some(Pass {
             gates: Arc::clone(self),
             endpoint,
             is_unproven,
             is_hanging: false,
             slot: None,
         })
+    }
+
+    /// A place to wait at a gate, if not too many wait there or at all of them.
+    fn wait_at(self: &Arc<Self>, endpoint: i64) -> Option<Waiting> {
+        let mut inner = self.lock();
+        let has_room = inner.waiting < self.slots;
+        let gate = inner.gates.get_mut(&endpoint)?;
+        if !has_room || gate.waiting >= WAITING_AT_GATE_MAX {
+            return None;
+        }
+        gate.waiting += 1;
+        let freed = Arc::clone(&gate.freed);
+        inner.waiting += 1;
+        Some(Waiting {
+            gates: Arc::clone(self),
+            endpoint,
+            freed,
+        })
+    }
+
+    /// When what found no place comes back: one after the other.
+    fn turn(&self, endpoint: i64, now: Timestamp) -> Timestamp {
+        let earliest = now.plus(TURN_FIRST);
+        match self.lock().gates.get_mut(&endpoint) {
+            Some(gate) => {
+                let turn = gate.next_turn.max(earliest).plus(TURN_GAP);
+                gate.next_turn = turn.min(now.plus(TURN_MAX));
+                gate.next_turn
+            }
+            None => earliest,
+        }
     }
 
     /// Learns from a request: it was taken, there was some answer, or nothing came back.
@@ -131,6 +178,23 @@ impl Gates {
             } else if !is_answered {
                 gate.width = (gate.width / 2).max(1);
             }
+        }
+    }
+}
+
+/// A place to wait; given back when it is dropped.
+struct Waiting {
+    gates: Arc<Gates>,
+    endpoint: i64,
+    freed: Arc<Notify>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut inner = self.gates.lock();
+        inner.waiting -= 1;
+        if let Some(gate) = inner.gates.get_mut(&self.endpoint) {
+            gate.waiting -= 1;
         }
     }
 }
@@ -164,6 +228,7 @@ impl Drop for Pass {
         if let Some(gate) = inner.gates.get_mut(&self.endpoint) {
             gate.running -= 1;
             gate.hanging -= usize::from(self.is_hanging);
+            gate.freed.notify_one();
         }
     }
 }
@@ -175,25 +240,24 @@ mod tests {
     #[test]
     fn an_endpoint_widens_as_it_takes_and_narrows_as_it_hangs() {
         let (gates, now) = (Gates::new(16), Timestamp::from_micros(0));
-        let first: Vec<Pass> = (0..WIDTH_FIRST)
-            .map(|_| gates.place(1, now).ok().unwrap())
-            .collect();
-        let turn = gates.place(1, now).err().unwrap();
+        let first: Vec<Pass> = (0..WIDTH_FIRST).map(|_| gates.place(1, now).unwrap()).collect();
+        assert!(gates.place(1, now).is_none());
+        let turn = gates.turn(1, now);
         assert!(
-            turn > now && gates.place(1, now).err().unwrap() > turn,
+            turn > now && gates.turn(1, now) > turn,
             "turns come one after the other"
         );
         drop(first);
         for _ in 0..100 {
             gates.heard(1, true, true, now);
         }
-        let many: Vec<Pass> = std::iter::from_fn(|| gates.place(1, now).ok()).collect();
+        let many: Vec<Pass> = std::iter::from_fn(|| gates.place(1, now)).collect();
         assert_eq!(many.len(), 16 / WIDTH_SHARE);
         drop(many);
         for _ in 0..10 {
             gates.heard(1, false, false, now);
         }
-        let few: Vec<Pass> = std::iter::from_fn(|| gates.place(1, now).ok()).collect();
+        let few: Vec<Pass> = std::iter::from_fn(|| gates.place(1, now)).collect();
         assert_eq!(few.len(), 1);
     }
 
@@ -201,13 +265,13 @@ mod tests {
     fn endpoints_that_took_nothing_share_a_part_and_give_it_back_when_they_hang() {
         let (gates, now) = (Gates::new(16), Timestamp::from_micros(0));
         let mut held: Vec<Pass> = (0..100)
-            .filter_map(|endpoint| gates.place(endpoint, now).ok())
+            .filter_map(|endpoint| gates.place(endpoint, now))
             .collect();
         assert_eq!(held.len(), 16 / UNPROVEN_SHARE);
-        assert!(gates.place(200, now).is_err());
+        assert!(gates.place(200, now).is_none());
         held.iter_mut().for_each(Pass::hang);
         assert!(
-            gates.place(200, now).is_ok(),
+            gates.place(200, now).is_some(),
             "a new endpoint has room once the others hang"
         );
         drop(held);
