@@ -343,6 +343,7 @@ fn api_parts(
         submission: submission(config, net)?,
         region: config.vault.region.clone(),
         ban_first: Duration::from_secs(config.guard.ban_minutes.saturating_mul(60)),
+        published: options::published(config)?,
     })
 }
 

@@ -1,7 +1,9 @@
 //! From settings to what the parts of a process are made with. Nothing is opened here but files that settings name.
 
 use super::{StartError, file_error};
+use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::entry::api::Published;
 use crate::entry::edge::TlsSettingError;
 use crate::features::delivery::wire::{Timeouts, TlsMode};
 use crate::features::delivery::{self, Submission};
@@ -50,7 +52,7 @@ pub fn net(config: &Config) -> Result<Net, StartError> {
         servers: config.net.name_servers.clone(),
         trust_anchor: config.net.trust_anchor.clone(),
     };
-    let local = config.webhooks.source_address.into_iter().collect();
+    let local = config.webhooks.source_addresses.clone();
     Ok(Net::new(
         guard,
         dns,
@@ -124,6 +126,27 @@ pub fn delivery_options(config: &Config) -> Result<delivery::Options, StartError
             is_taken: config.smtp.listen.is_some() || config.returns.host.is_some(),
             host: return_host(config)?,
         },
+    })
+}
+
+/// Where webhooks come from, as it is published.
+pub(super) fn published(config: &Config) -> Result<Published, StartError> {
+    let settings = &config.webhooks;
+    let announced = settings.announced_addresses.iter().map(|text| {
+        let (address, day) = text.split_once(" from ")?;
+        let day = day.trim();
+        Timestamp::parse(&format!("{day}T00:00:00Z"))?;
+        Some((address.trim().parse().ok()?, day.to_owned()))
+    });
+    let announced: Option<Vec<_>> = announced.collect();
+    let unfit = || {
+        StartError::Setting(
+            "webhooks.announced_addresses: expected such as 203.0.113.9 from 2026-12-31".into(),
+        )
+    };
+    Ok(Published {
+        used: settings.source_addresses.clone(),
+        announced: announced.ok_or_else(unfit)?,
     })
 }
 

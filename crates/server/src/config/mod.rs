@@ -225,8 +225,12 @@ settings! {
         timeout_s: u64 = "30",
         /// Hours for which an endpoint may take nothing before it is disabled; its owner is told by event and by mail.
         pause_after_hours: u64 = "120",
-        /// Source address of webhook requests; the system's choice when empty.
-        source_address: Option<IpAddr> = "",
+        /// Source addresses of requests to webhooks and to all other HTTPS servers, used in turn (separated by commas); the system's choice
+        /// when empty. `GET /v1/meta/ips` publishes them.
+        source_addresses: Vec<IpAddr> = "",
+        /// Addresses that will be used, as `<address> from <date>` (separated by commas): published beside the others, so that receivers let
+        /// them in before they come. Give them 30 days.
+        announced_addresses: Vec<String> = "",
     }
     /// Who tells organizations about their keys.
     [notices] NoticeSettings {

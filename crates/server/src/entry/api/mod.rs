@@ -16,6 +16,7 @@ mod guard;
 mod json;
 mod mailbox;
 mod members;
+mod meta;
 mod openapi;
 mod pace;
 mod page;
@@ -35,6 +36,7 @@ mod webhooks;
 mod word;
 
 pub use code::Code;
+pub use meta::Published;
 pub use plain::plain;
 pub use problem::Problem;
 pub(super) use request::mark;
@@ -77,6 +79,7 @@ struct Api {
     relay_base: Option<String>,
     submission: Submission,
     region: String,
+    published: Published,
     routes: Routes,
     document: Document,
 }
@@ -92,6 +95,7 @@ fn table() -> Table {
         .get("/v1/usage", "getUsage", Needs("emails:read"), "Count what became of each day's recipients", usage::get)
         .get("/v1/me", "getMe", Authenticated, "Show who is calling", settings::me)
         .get("/v1/openapi.json", "getOpenApi", Anyone, "This document", openapi::get)
+        .get("/v1/meta/ips", "getSourceAddresses", Anyone, "Where webhooks come from", meta::ips)
 }
 
 #[rustfmt::skip]
@@ -256,6 +260,8 @@ pub struct Parts {
     pub region: String,
     /// How long a network is first shut out for requests that look like attacks.
     pub ban_first: Duration,
+    /// Where webhooks come from.
+    pub published: Published,
 }
 
 /// The routes of the API, each guarded, each answering problems in the API's own form; and what has to be done beside them.
@@ -270,6 +276,7 @@ pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
         submission,
         region,
         ban_first,
+        published,
     } = parts;
     let (router, routes, document) = table().finish();
     // Only names and schemas: this can't fail.
@@ -287,6 +294,7 @@ pub fn open(parts: Parts, more: Router) -> (Router, Upkeep) {
         relay_base,
         submission,
         region,
+        published,
         routes,
         document: Document(document.into()),
     });

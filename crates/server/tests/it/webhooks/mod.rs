@@ -1,5 +1,6 @@
 //! `/v1/webhooks`: endpoints, and what reaches them.
 
+mod addresses;
 mod changes;
 mod order;
 mod replays;
