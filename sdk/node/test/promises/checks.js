@@ -51,6 +51,7 @@ const CHECKS = {
     assert.equal(networks.rules.length, text.split('\n').length);
     const response = await realFetch(`${stage.baseUrl}/v1/meta/ips`, { headers: { Authorization: `Bearer ${stage.key}` } });
     assert.equal(response.status, 200, `the server that would tell its own answers ${response.status}`);
+    assert.ok(Array.isArray((await response.json()).webhooks) && response.headers.get('etag'));
   },
 
   async 'a key in the source'({ t, stage, text }) {

@@ -31,7 +31,6 @@ const SNIPPETS = [
  * then. One that works, or fails in another way, fails the test.
  */
 const WAITING = {
-  'addresses that webhooks come from': { area: 'webhooks', today: /answers 404/ },
   'a second factor for the team': { area: 'people', today: /Cannot read properties of undefined/ },
   'the members of the team': { area: 'people', today: /Cannot read properties of undefined/ },
   'a password in a message': { area: 'data', today: /was accepted/ },
