@@ -47,7 +47,7 @@ class Town:
 
     def __init__(self, folder, cleanup):
         self.port, self.folder, self.cleanup = free_port(), folder, cleanup
-        certificates = Certificates(binary(), folder)
+        self.certificates = certificates = Certificates(binary(), folder)
         self.hostile = Hostile()
         self.houses = [self._house(engine, number, folder, certificates, cleanup) for number, engine in enumerate(ENGINES, 1)]
         zones, self.dkim_keys = {".": names.world(self.hostile.addresses, self.houses)}, {}

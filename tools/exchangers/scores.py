@@ -5,11 +5,14 @@ the names of the sending address. Neither has learnt anything.
 """
 
 import http.client
+import http.server
 import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
+import threading
 
 from names import OUTSIDE, POSTFIX
 from receivers import is_open
@@ -20,7 +23,10 @@ ARRIVES_WITHIN_S = 30
 SCAN_SECONDS_MAX = 30
 WORDS = ROOT / "crates/server/src/features/notices/words.rs"
 # Beginnings of their subjects: one for each kind of notice.
-NOTICES = ("An API key was exposed", "An API key is ", "A sending domain failed", "Security settings were changed")
+NOTICES = (
+    "An API key was exposed", "An API key is ", "A sending domain failed", "Security settings were changed",
+    "A webhook endpoint was disabled",
+)
 
 ORDER_TEXT = """Hello Ada,
 
@@ -73,6 +79,8 @@ def judge(verdicts, town):
     kinds = WORDS.read_text().count("counted_as: \"")
     verdicts.holds("every kind of notice is among them", kinds == len(NOTICES), f"{kinds} kinds")
     house.call("POST", "/v1/secrets/exposed", {"secrets": [{"token": house.leaked_key}]})
+    hook = {"url": f"https://localhost:{gone(town)}/", "events": ["email.sent"]}
+    verdicts.holds("a webhook endpoint that answers 410 is made", house.call("POST", "/v1/webhooks", hook)[0] == 201)
     mail = {"subject": "Your order 10423", "from": f"The farm shop <shop@{house.domain}>"}
     to = [f"Ada <reader@{POSTFIX}>"]
     wanted = {
@@ -90,6 +98,28 @@ def judge(verdicts, town):
         verdicts.holds(f"SpamAssassin: {name}", score < SPAMASSASSIN_MAX, f"{score} ({why})")
         score, why = rspamd.score(copies[email], house)
         verdicts.holds(f"rspamd: {name}", score < RSPAMD_MAX, f"{score:.1f} ({why})")
+
+
+def gone(town):
+    """The port of a webhook receiver that wants nothing any more."""
+
+    class Gone(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(410)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Gone)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(town.certificates.cert, town.certificates.key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    town.cleanup.callback(server.shutdown)
+    return server.server_port
 
 
 def notices(house):
