@@ -100,7 +100,7 @@ impl<'a> Webhook<'a> {
         let backlog = jobs.backlog(platform.clock.now()).await.map_err(failed(what))?;
         let left = backlog
             .iter()
-            .find(|backlog| backlog.kind != Kind::Deliver && backlog.due > 0);
+            .find(|backlog| matches!(backlog.kind, Kind::Event | Kind::Webhook) && backlog.due > 0);
         match left {
             Some(left) => Err(failed(what)(format!(
                 "{} jobs of kind {} were left",

@@ -90,7 +90,7 @@ impl Gates {
     pub(super) async fn enter(self: &Arc<Self>, endpoint: i64, now: Timestamp) -> Result<Pass, Timestamp> {
         let mut place = self.place(endpoint, now);
         if place.is_none()
-            && let Some(waiting) = self.wait_at(endpoint)
+            && let Some(waiting) = self.wait_at(endpoint, now)
         {
             // Whether somebody left or not: there may be a place.
             let _ = timeout(WAITS_FOR, waiting.freed.notified()).await;
@@ -138,11 +138,13 @@ impl Gates {
     }
 
     /// A place to wait at a gate, if not too many wait there or at all of them.
-    fn wait_at(self: &Arc<Self>, endpoint: i64) -> Option<Waiting> {
+    fn wait_at(self: &Arc<Self>, endpoint: i64, now: Timestamp) -> Option<Waiting> {
         let mut inner = self.lock();
         let has_room = inner.waiting < self.slots;
         let gate = inner.gates.get_mut(&endpoint)?;
-        if !has_room || gate.waiting >= WAITING_AT_GATE_MAX {
+        // Who takes much may have as many waiting as there is room for.
+        let is_crowded = gate.waiting >= WAITING_AT_GATE_MAX && !gate.is_proven(now);
+        if !has_room || is_crowded {
             return None;
         }
         gate.waiting += 1;
@@ -159,6 +161,8 @@ impl Gates {
     fn turn(&self, endpoint: i64, now: Timestamp) -> Timestamp {
         let earliest = now.plus(TURN_FIRST);
         match self.lock().gates.get_mut(&endpoint) {
+            // It is as quick as it can be: its turn is soon, and not after all others.
+            Some(gate) if gate.is_proven(now) => earliest,
             Some(gate) => {
                 let turn = gate.next_turn.max(earliest).plus(TURN_GAP);
                 gate.next_turn = turn.min(now.plus(TURN_MAX));
